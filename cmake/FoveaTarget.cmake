@@ -1,0 +1,32 @@
+# fovea_add_library(NAME [TORCH]) makes the static (or, with BUILD_SHARED_LIBS, shared) library fovea_NAME with
+# the alias fovea::NAME. TORCH links LibTorch and reuses the one precompiled header of fovea_modules.
+# Rooms add their files with target_sources.
+function(fovea_add_library name)
+  cmake_parse_arguments(arg "TORCH" "" "" ${ARGN})
+  set(target fovea_${name})
+  add_library(${target})
+  add_library(fovea::${name} ALIAS ${target})
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
+  target_compile_features(${target} PUBLIC cxx_std_20)
+  target_include_directories(${target} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  fovea_compile_options(${target})
+  if(arg_TORCH)
+    target_link_libraries(${target} PUBLIC fovea::libtorch)
+    if(NOT name STREQUAL modules)
+      target_precompile_headers(${target} REUSE_FROM fovea_modules)
+    endif()
+  endif()
+  set_property(GLOBAL APPEND PROPERTY FOVEA_LIBRARIES ${target})
+endfunction()
+
+# Warnings and sanitizers of our own code; never passed on to consumers.
+function(fovea_compile_options target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor
+    -Wno-missing-field-initializers $<$<BOOL:${FOVEA_WERROR}>:-Werror>)
+  if(FOVEA_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${FOVEA_SANITIZE} -fno-omit-frame-pointer)
+    target_link_options(${target} PUBLIC -fsanitize=${FOVEA_SANITIZE})
+  endif()
+endfunction()

@@ -1,0 +1,50 @@
+// Two-dimensional convolution with torch's names, and folding of the batch norm that follows it.
+#pragma once
+
+#include "fovea/modules/inference/linear.h"
+#include "fovea/modules/inference/norm.h"
+
+namespace fovea {
+
+struct Conv2dOptions {
+  int64_t in_channels = 0;
+  int64_t out_channels = 0;
+  int64_t kernel = 1;     // side, pixels
+  int64_t stride = 1;     // pixels
+  int64_t padding = 0;    // pixels of zeros on each side
+  int64_t groups = 1;
+  bool bias = true;
+};
+
+// Keys `weight` [out,in/groups,k,k] and `bias` [out].
+class Conv2dImpl : public Module<Conv2dImpl> {
+ public:
+  explicit Conv2dImpl(const Conv2dOptions& options);
+  void reset() override;
+  void unpack() override { packed_.drop(); }
+
+  // [B,in,h,w] → [B,out,h',w'].
+  at::Tensor forward(const at::Tensor& x);
+
+  // Makes the packed form of this convolution followed by `norm` (may be null) in evaluation mode.
+  void pack_with(const BatchNorm2dImpl* norm);
+  bool is_packed() const;
+
+  Conv2dOptions options;
+  at::Tensor weight;
+  at::Tensor bias;  // undefined without bias
+
+ private:
+  friend at::Tensor conv_norm(const std::shared_ptr<Conv2dImpl>&, const std::shared_ptr<BatchNorm2dImpl>&,
+                              const at::Tensor&, Activation, const at::Tensor&);
+  PackedWeight packed_;
+};
+FOVEA_MODULE(Conv2d);
+
+// activation(norm(conv(x)) + residual): one fused call when the convolution was packed with its norm, else the plain
+// layers. `residual` may be undefined. Blocks call this for every convolution that a batch norm follows, and override
+// ModuleBase::pack() with conv->pack_with(norm.get()) for each pair.
+at::Tensor conv_norm(const std::shared_ptr<Conv2dImpl>& conv, const std::shared_ptr<BatchNorm2dImpl>& norm,
+                     const at::Tensor& x, Activation activation = Activation::none, const at::Tensor& residual = {});
+
+}  // namespace fovea

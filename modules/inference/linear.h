@@ -1,0 +1,39 @@
+// y = x·Wᵀ + b, with torch's names, and a packed form for evaluation.
+#pragma once
+
+#include "fovea/modules/inference/packed.h"
+#include "fovea/modules/module.h"
+
+namespace fovea {
+
+enum class Activation { none, relu, gelu, gelu_tanh };
+
+at::Tensor activate(const at::Tensor& x, Activation activation);
+
+struct LinearOptions {
+  int64_t in_features = 0;
+  int64_t out_features = 0;
+  bool bias = true;
+};
+
+// Keys `weight` [out,in] and `bias` [out].
+class LinearImpl : public Module<LinearImpl> {
+ public:
+  explicit LinearImpl(const LinearOptions& options);
+  void reset() override;
+  void pack() override;
+  void unpack() override { packed_.drop(); }
+
+  // x […,in] → activation(x·Wᵀ + b) […,out]; the activation is fused when packed.
+  at::Tensor forward(const at::Tensor& x, Activation activation = Activation::none);
+
+  LinearOptions options;
+  at::Tensor weight;
+  at::Tensor bias;  // undefined without bias
+
+ private:
+  PackedWeight packed_;
+};
+FOVEA_MODULE(Linear);
+
+}  // namespace fovea
