@@ -20,14 +20,18 @@ class ImageModel {
   // Features → [B,D], timm's forward_head(features, pre_logits=True).
   virtual at::Tensor pool(const at::Tensor& features) = 0;
 
-  // Pooled features → logits [B,classes].
+  // Pooled features → logits [B,classes], or the pooled features themselves in a model without a classifier.
   virtual at::Tensor classify(const at::Tensor& pooled) = 0;
+
+  // Features → logits. Differs from classify(pool(features)) where several heads each read a token of their own
+  // (distilled DeiT), so callers who hold features ask this.
+  virtual at::Tensor logits(const at::Tensor& features) { return classify(pool(features)); }
 
   // Where the features lie on an input of this size, prefix tokens included. Throws Error(data) for a size that the
   // architecture does not take.
   virtual TokenGrid grid(int64_t height, int64_t width) const = 0;
 
-  at::Tensor forward(const at::Tensor& x) { return classify(pool(forward_features(x))); }
+  at::Tensor forward(const at::Tensor& x) { return logits(forward_features(x)); }
 
   // The same object as a torch module (parameters, train(), to()).
   virtual torch::nn::Module& module() = 0;

@@ -15,14 +15,14 @@ struct ModelInfo {
   std::string name;                  // timm's, "vit_base_patch16_224"
   std::string family;                // "resnet", "vit", "swin"
   PreprocessOptions preprocess;      // of the usual published weights
-  int64_t num_classes = 1000;
+  int64_t num_classes = 1000;        // of the usual published weights; 0: they have no classifier
 };
 
 // All rows, in the order of the table.
 const std::vector<ModelInfo>& model_table();
 
 struct ModelArgs {
-  std::optional<int64_t> num_classes;            // 1,000 unless given; 0: no classifier
+  std::optional<int64_t> num_classes;            // the row's unless given; 0: no classifier
   std::optional<int64_t> in_channels;            // 3 unless given
   std::optional<int64_t> image_size;             // side the position table or windows are built for
 };
@@ -32,7 +32,8 @@ struct NamedModel {
   std::shared_ptr<ImageModel> model;
 };
 
-// Throws Error(usage) for an unknown name, naming the nearest one.
+// `info` of the result carries the arguments: its num_classes, and image_size as the size to preprocess to.
+// Throws Error(usage) for an unknown name, naming the nearest one, and for a negative count or size.
 NamedModel create_model(const std::string& name, const ModelArgs& args = {});
 
 }  // namespace fovea

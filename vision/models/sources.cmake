@@ -1,1 +1,2 @@
-# none yet
+target_sources(fovea_vision PRIVATE
+  ${CMAKE_CURRENT_LIST_DIR}/registry.cpp)
