@@ -6,6 +6,7 @@
 #include <string>
 
 #include "fovea/vision/image/image.h"
+#include "fovea/vision/image/resize.h"
 
 namespace at {
 class Tensor;
@@ -13,7 +14,6 @@ class Tensor;
 
 namespace fovea {
 
-enum class Interpolation { nearest, bilinear, bicubic };
 enum class CropMode {
   center,  // shortest side to size/crop_pct, then the centre (timm, torchvision)
   squash,  // both sides to size/crop_pct, aspect lost, then the centre (Hugging Face with crop_pct 1)
