@@ -1,1 +1,2 @@
-# none yet
+target_sources(fovea_datasets PRIVATE
+  ${CMAKE_CURRENT_LIST_DIR}/labels.cpp)
