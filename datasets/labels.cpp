@@ -1,48 +1,29 @@
 #include "fovea/datasets/labels.h"
 
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
+#include <algorithm>
+#include <string_view>
 
 #include "fovea/modules/error.h"
+#include "fovea/modules/weights/mapped_file.h"
 
 namespace fovea {
 namespace {
 
-constexpr uintmax_t size_cap = uintmax_t{16} << 20;  // bytes
-
-std::string read_text(const std::string& path) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  const auto status = fs::status(path, error);
-  require(fs::exists(status), ErrorKind::io, "{}: {}", printable(path),
-          error ? error.message() : "No such file or directory");
-  require(!fs::is_directory(status), ErrorKind::io, "{}: is a directory", printable(path));
-  require(fs::is_regular_file(status), ErrorKind::io, "{}: is no regular file", printable(path));
-  const uintmax_t size = fs::file_size(path, error);
-  require(size <= size_cap, ErrorKind::resource, "{}: {} bytes exceed the limit of {} for a list of labels",
-          printable(path), size, size_cap);
-  std::string text(size, '\0');
-  std::ifstream file(path, std::ios::binary);
-  require(file.is_open(), ErrorKind::io, "{}: {}", printable(path), std::strerror(errno));
-  file.read(text.data(), static_cast<std::streamsize>(size));
-  require(file.gcount() == static_cast<std::streamsize>(size), ErrorKind::io, "{}: cannot be read to its end",
-          printable(path));
-  return text;
-}
+constexpr size_t size_cap = size_t{16} << 20;  // bytes
 
 }  // namespace
 
 std::vector<std::string> read_labels(const std::string& path) {
-  std::string text = read_text(path);
-  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
-  require(!text.empty(), ErrorKind::data, "{}: empty file", printable(path));
+  const auto file = MappedFile::open(path);
+  require(file->bytes().size() <= size_cap, ErrorKind::resource, "{}: {} bytes exceed the limit of {} for a list of labels",
+          printable(path), file->bytes().size(), size_cap);
+  std::string_view text(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
 
   std::vector<std::string> labels;
-  for (size_t start = 0; start < text.size();) {
-    const size_t end = std::min(text.find('\n', start), text.size());
-    std::string line = text.substr(start, end - start);
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    std::string line(text.substr(0, end));
     if (line.ends_with('\r')) line.pop_back();
     const size_t number = labels.size() + 1;
     require(!line.empty(), ErrorKind::data, "{}: line {} is empty", printable(path), number);
@@ -50,8 +31,9 @@ std::vector<std::string> read_labels(const std::string& path) {
     require(printable(line) == line, ErrorKind::data, "{}: line {} is no printable UTF-8: {}", printable(path), number,
             printable(line).substr(0, 80));
     labels.push_back(std::move(line));
-    start = end + 1;
+    text.remove_prefix(std::min(end + 1, text.size()));
   }
+  require(!labels.empty(), ErrorKind::data, "{}: empty file", printable(path));
   return labels;
 }
 

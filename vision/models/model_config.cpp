@@ -1,0 +1,196 @@
+#include "fovea/vision/models/model_config.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "fovea/modules/error.h"
+#include "fovea/modules/weights/mapped_file.h"
+#include "fovea/modules/weights/output_file.h"
+
+namespace fovea {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr size_t size_cap = size_t{16} << 20;  // bytes
+constexpr int depth_cap = 64;
+
+template <typename Value>
+struct Word {
+  const char* name;
+  Value value;
+};
+constexpr Word<Interpolation> interpolations[] = {
+    {"bicubic", Interpolation::bicubic}, {"bilinear", Interpolation::bilinear}, {"nearest", Interpolation::nearest}};
+constexpr Word<CropMode> crop_modes[] = {
+    {"center", CropMode::center}, {"squash", CropMode::squash}, {"border", CropMode::border}};
+
+// One object of the file, and how to speak about its members.
+struct Reader {
+  const std::string& path;
+  const Json& object;
+
+  // Null where the key is absent or null.
+  const Json* find(const char* key) const {
+    const auto found = object.find(key);
+    return found == object.end() || found->is_null() ? nullptr : &*found;
+  }
+
+  [[noreturn]] void wrong(const char* key, const char* expected, const Json& got) const {
+    const std::string text = got.is_structured() || got.is_string() ? got.type_name() : got.dump();
+    fail(ErrorKind::data, "{}: {}: expected {}, got {}", printable(path), key, expected, text);
+  }
+
+  int64_t integer(const char* key, const Json& value, int64_t most) const {
+    if (!value.is_number_integer()) wrong(key, "an integer", value);
+    const bool fits = value.is_number_unsigned() ? value.get<uint64_t>() <= static_cast<uint64_t>(most) : false;
+    require(fits && value.get<int64_t>() > 0, ErrorKind::data, "{}: {}: expected 1 to {}, got {}", printable(path), key,
+            most, value.dump());
+    return value.get<int64_t>();
+  }
+
+  double number(const char* key, const Json& value) const {
+    if (!value.is_number()) wrong(key, "a number", value);
+    return value.get<double>();
+  }
+
+  std::string text(const char* key, const Json& value) const {
+    if (!value.is_string()) wrong(key, "a string", value);
+    return value.get<std::string>();
+  }
+
+  template <typename Value, size_t count>
+  std::optional<Value> word(const char* key, const Word<Value> (&words)[count]) const {
+    const Json* value = find(key);
+    if (value == nullptr) return std::nullopt;
+    const std::string name = text(key, *value);
+    for (const auto& known : words) {
+      if (name == known.name) return known.value;
+    }
+    fail(ErrorKind::data, "{}: {}: \"{}\" is not supported", printable(path), key, printable(name));
+  }
+
+  std::optional<std::array<double, 3>> colour(const char* key) const {
+    const Json* value = find(key);
+    if (value == nullptr) return std::nullopt;
+    if (!value->is_array() || value->size() != 3) wrong(key, "three numbers", *value);
+    return std::array{number(key, (*value)[0]), number(key, (*value)[1]), number(key, (*value)[2])};
+  }
+};
+
+// A tree, without the duplicate keys and the depths that nlohmann lets pass.
+Json parse(const std::string& path, std::string_view text) {
+  std::vector<std::set<std::string>> keys;
+  const auto check = [&](int depth, Json::parse_event_t event, Json& value) {
+    require(depth <= depth_cap, ErrorKind::data, "{}: nested deeper than {}", printable(path), depth_cap);
+    if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys.pop_back();
+    if (event == Json::parse_event_t::key) {
+      require(keys.back().insert(value.get<std::string>()).second, ErrorKind::data, "{}: duplicate key {}",
+              printable(path), printable(value.get<std::string>()));
+    }
+    return true;
+  };
+  try {
+    return Json::parse(text, check);
+  } catch (const Json::exception& error) {
+    fail(ErrorKind::data, "{}: no valid JSON: {}", printable(path), printable(error.what()));
+  }
+}
+
+PreprocessChanges read_preprocess(const Reader& reader) {
+  PreprocessChanges changes;
+  if (const Json* size = reader.find("input_size")) {
+    if (!size->is_array() || size->size() != 3) reader.wrong("input_size", "[3,height,width]", *size);
+    const auto side = [&](size_t index) { return reader.integer("input_size", (*size)[index], 16'384); };
+    require(side(0) == 3, ErrorKind::data, "{}: input_size: expected 3 channels, got {}", printable(reader.path), side(0));
+    changes.size = {side(1), side(2)};
+  }
+  if (const Json* value = reader.find("crop_pct")) {
+    changes.crop_pct = reader.number("crop_pct", *value);
+    require(*changes.crop_pct > 0 && *changes.crop_pct <= 16, ErrorKind::data, "{}: crop_pct: expected 0 to 16, got {}",
+            printable(reader.path), *changes.crop_pct);
+  }
+  changes.crop_mode = reader.word("crop_mode", crop_modes);
+  changes.interpolation = reader.word("interpolation", interpolations);
+  changes.mean = reader.colour("mean");
+  changes.std = reader.colour("std");
+  for (const double value : changes.std.value_or(std::array{1.0, 1.0, 1.0})) {
+    require(value > 0, ErrorKind::data, "{}: std: expected numbers above 0, got {}", printable(reader.path), value);
+  }
+  return changes;
+}
+
+}  // namespace
+
+PreprocessOptions PreprocessChanges::applied_to(PreprocessOptions usual) const {
+  if (size) {
+    usual.height = (*size)[0];
+    usual.width = (*size)[1];
+  }
+  usual.crop_pct = crop_pct.value_or(usual.crop_pct);
+  usual.crop_mode = crop_mode.value_or(usual.crop_mode);
+  usual.interpolation = interpolation.value_or(usual.interpolation);
+  usual.mean = mean.value_or(usual.mean);
+  usual.std = std.value_or(usual.std);
+  return usual;
+}
+
+ModelConfig read_model_config(const std::string& path) {
+  const auto file = MappedFile::open(path);
+  const auto bytes = file->bytes();
+  require(bytes.size() <= size_cap, ErrorKind::resource, "{}: {} bytes exceed the limit of {} for a config",
+          printable(path), bytes.size(), size_cap);
+  const Json root = parse(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  require(root.is_object(), ErrorKind::data, "{}: expected an object, got {}", printable(path), root.type_name());
+
+  const Reader reader{path, root};
+  ModelConfig config;
+  const Json* const architecture = reader.find("architecture");
+  require(architecture != nullptr, ErrorKind::data, "{}: architecture is missing", printable(path));
+  config.architecture = reader.text("architecture", *architecture);
+  if (const Json* value = reader.find("num_classes")) {
+    config.num_classes = reader.integer("num_classes", *value, 10'000'000);
+  }
+  if (const Json* names = reader.find("label_names")) {
+    if (!names->is_array()) reader.wrong("label_names", "a list of strings", *names);
+    for (const Json& name : *names) config.labels.push_back(reader.text("label_names", name));
+  }
+  const auto count = static_cast<int64_t>(config.labels.size());
+  require(count == 0 || config.num_classes.value_or(count) == count, ErrorKind::data,
+          "{}: num_classes is {}, but there are {} label_names", printable(path), config.num_classes.value_or(0), count);
+  if (count > 0) config.num_classes = count;
+  if (const Json* pretrained = reader.find("pretrained_cfg")) {
+    if (!pretrained->is_object()) reader.wrong("pretrained_cfg", "an object", *pretrained);
+    config.preprocess = read_preprocess({path, *pretrained});
+  }
+  return config;
+}
+
+void write_model_config(const std::string& path, const std::string& architecture, const PreprocessOptions& preprocess,
+                        const std::vector<std::string>& labels) {
+  const auto name_of = [](const auto& words, auto value) {
+    for (const auto& known : words) {
+      if (known.value == value) return known.name;
+    }
+    fail(ErrorKind::internal, "write_model_config: unknown value");
+  };
+  const nlohmann::ordered_json pretrained = {
+      {"input_size", {3, preprocess.height, preprocess.width}},
+      {"interpolation", name_of(interpolations, preprocess.interpolation)},
+      {"crop_pct", preprocess.crop_pct},
+      {"crop_mode", name_of(crop_modes, preprocess.crop_mode)},
+      {"mean", preprocess.mean},
+      {"std", preprocess.std},
+  };
+  const nlohmann::ordered_json root = {
+      {"architecture", architecture},
+      {"num_classes", labels.size()},
+      {"label_names", labels},
+      {"pretrained_cfg", pretrained},
+  };
+  write_file(path, root.dump(2) + "\n");
+}
+
+}  // namespace fovea
