@@ -32,7 +32,7 @@ class OutputFile {
   uint64_t bytes_written() const { return written_; }
 
  private:
-  [[noreturn]] void fail_with(int error, uint64_t bytes_needed) const;
+  [[noreturn]] void abandon(int error, uint64_t bytes_needed);
   void discard() noexcept;
 
   std::filesystem::path given_;   // as the user named it, for messages
