@@ -14,6 +14,7 @@
 #include <torch/nn/cloneable.h>
 #include <torch/nn/pimpl.h>
 
+#include <concepts>
 #include <vector>
 
 namespace fovea {
@@ -78,9 +79,9 @@ class Module : public torch::nn::Cloneable<Derived>, public ModuleBase {
   class Name : public torch::nn::ModuleHolder<Name##Impl> {                                    \
    public:                                                                                     \
     using Impl = Name##Impl;                                                                   \
-    Name(std::nullptr_t) : torch::nn::ModuleHolder<Impl>(nullptr) {}                           \
+    template <std::same_as<std::nullptr_t> Null>                                               \
+    Name(Null) : torch::nn::ModuleHolder<Impl>(nullptr) {}                                     \
     Name(std::shared_ptr<Impl> impl) : torch::nn::ModuleHolder<Impl>(std::move(impl)) {}       \
     explicit Name(const Name##Options& options)                                                \
         : torch::nn::ModuleHolder<Impl>(std::make_shared<Impl>(options)) {}                    \
-    Name(std::initializer_list<std::nullptr_t>) = delete;                                      \
   }

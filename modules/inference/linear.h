@@ -14,6 +14,7 @@ struct LinearOptions {
   int64_t in_features = 0;
   int64_t out_features = 0;
   bool bias = true;
+  double initial_std = 0;  // > 0: weights start truncated normal, bias zero (transformers); 0: torch's uniform start
 };
 
 // Keys `weight` [out,in] and `bias` [out].

@@ -1,0 +1,71 @@
+// Vision Transformer, and DeiT with its distillation token.
+#pragma once
+
+#include "fovea/modules/module.h"
+#include "fovea/modules/patch/block.h"
+#include "fovea/modules/patch/patch_embed.h"
+#include "fovea/vision/models/model.h"
+
+namespace fovea {
+
+struct VitOptions {
+  int64_t image_size = 0;  // side the position table is built for, pixels, a multiple of patch
+  int64_t patch = 0;       // side of a patch, pixels
+  int64_t dim = 0;         // width of a token, a multiple of heads
+  int64_t depth = 0;       // blocks
+  int64_t heads = 0;
+  double mlp_ratio = 4;  // hidden width of the MLPs / dim
+  int64_t in_channels = 3;
+  int64_t num_classes = 1000;  // 0: no classifier
+  bool distilled = false;      // a second token and head, taught by another network
+  bool qkv_bias = true;
+  double layer_scale = 0;  // first value of the LayerScale factors; 0: none
+  double pos_drop = 0;     // dropout of the tokens before the first block
+  double attn_drop = 0;    // of the attention probabilities
+  double proj_drop = 0;    // after the products of attention and MLP
+  double head_drop = 0;    // of the pooled features
+  double drop_path = 0;    // probability that a sample skips a branch of the last block, rising linearly from 0
+};
+
+// Patches → tokens behind the class token (and the distillation token), plus learned positions → pre-LN blocks →
+// LayerNorm → the class token → a linear classifier. Keys follow timm: `cls_token`, `dist_token`, `pos_embed`,
+// `patch_embed.proj`, `blocks.N.*`, `norm`, `head`, `head_dist`.
+//
+// An input may have any size that is a multiple of the patch: the position table is resampled for the call when the
+// grid differs (timm's dynamic_img_size).
+// Dosovitskiy et al., An Image is Worth 16x16 Words, 2020, https://arxiv.org/abs/2010.11929
+// Touvron et al., Training data-efficient image transformers, 2020, https://arxiv.org/abs/2012.12877
+class VitImpl : public Module<VitImpl>, public ImageModel {
+ public:
+  explicit VitImpl(const VitOptions& options);
+  void reset() override;
+
+  at::Tensor forward_features(const at::Tensor& x) override;  // [B,C,h,w] → [B,prefix+h'·w',D]
+  at::Tensor pool(const at::Tensor& features) override;       // → [B,D]: the class token, or the mean of both
+  // Throws Error(usage) for a distilled model: its heads read tokens that are gone once pooled; see logits().
+  at::Tensor classify(const at::Tensor& pooled) override;
+  at::Tensor logits(const at::Tensor& features) override;  // distilled: the mean of both heads
+  TokenGrid grid(int64_t height, int64_t width) const override;
+  torch::nn::Module& module() override { return *this; }
+
+  // Logits of the class head and of the distillation head, apart, as distillation trains them.
+  // Throws Error(usage) unless the model is distilled.
+  std::pair<at::Tensor, at::Tensor> logits_of_both(const at::Tensor& features);
+
+  VitOptions options;
+  PatchEmbed patch_embed{nullptr};
+  at::Tensor cls_token;   // [1,1,D]
+  at::Tensor dist_token;  // [1,1,D], undefined unless distilled
+  at::Tensor pos_embed;   // [1,prefix+h'·w',D] of image_size
+  std::vector<PreNormBlock> blocks;
+  LayerNorm norm{nullptr};
+  Linear head{nullptr};       // null without classes
+  Linear head_dist{nullptr};  // null unless distilled
+
+ private:
+  at::Tensor embed(const at::Tensor& x, const TokenGrid& here);
+  at::Tensor head_input(const at::Tensor& features, int64_t token);
+};
+FOVEA_MODULE(Vit);
+
+}  // namespace fovea
