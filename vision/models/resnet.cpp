@@ -25,7 +25,7 @@ at::Tensor run(const ResidualStep& step, const at::Tensor& x, Activation activat
   return conv_norm(step.conv.ptr(), step.bn.ptr(), x, activation, residual);
 }
 
-void pack(const ResidualStep& step) { step.conv->pack_with(step.bn.get()); }
+void pack(ResidualStep& step) { step.conv->pack_with(step.bn.get()); }
 
 // Pixels along one side behind a layer of stride 2 and padding (kernel − 1)/2.
 int64_t halved(int64_t side) { return (side + 1) / 2; }
@@ -91,7 +91,7 @@ void ResidualBlockImpl::reset() {
 }
 
 void ResidualBlockImpl::pack() {
-  for (const auto& step : steps) fovea::pack(step);
+  for (auto& step : steps) fovea::pack(step);
 }
 
 at::Tensor ResidualBlockImpl::forward(const at::Tensor& x) {

@@ -1,0 +1,158 @@
+#include "fovea/modules/channel/cbam.h"
+
+#include "fovea/modules/attention/backend.h"
+#include "fovea/modules/error.h"
+
+namespace fovea {
+namespace {
+
+struct Gated {
+  at::Tensor output;
+  at::Tensor channel_gate;  // [B,C,1,1], or undefined
+  at::Tensor spatial_gate;  // [B,1,h,w], or undefined
+};
+
+struct Problem {
+  const at::Tensor& x;
+  const CbamArgs& args;
+};
+
+bool has_channel(const CbamArgs& args) { return args.mlp.fc1_weight.defined(); }
+bool has_spatial(const CbamArgs& args) { return args.spatial.weight.defined(); }
+
+Gated reference(const Problem& problem) {
+  const auto& [x, args] = problem;
+  Gated gated{.output = x};
+  if (has_channel(args)) {
+    const auto pooled = at::cat({x.mean({2, 3}), x.amax({2, 3})});           // [2B,C]
+    const auto scores = args.mlp(pooled).view({2, x.size(0), x.size(1)}).sum(0);  // [B,C]
+    gated.channel_gate = apply_gate(scores, args.gate).view({x.size(0), x.size(1), 1, 1});
+    gated.output = x * gated.channel_gate;
+  }
+  if (has_spatial(args)) {
+    const auto& y = gated.output;
+    const auto pooled = at::cat({y.mean(1, /*keepdim=*/true), y.amax(1, /*keepdim=*/true)}, 1);  // [B,2,h,w]
+    gated.spatial_gate = apply_gate(args.spatial(pooled), args.gate);
+    gated.output = y * gated.spatial_gate;
+  }
+  return gated;
+}
+
+const BackendTable<Gated, Problem>& backends() {
+  static const BackendTable<Gated, Problem> table(
+      "cbam", {{"reference", [](const Problem&) { return std::string(); }, reference}});
+  return table;
+}
+
+void check(const at::Tensor& x, const CbamArgs& args) {
+  require(has_channel(args) || has_spatial(args), ErrorKind::usage, "cbam: neither mlp nor spatial weights are given");
+  detail::check_feature_map("cbam", x);
+  if (has_channel(args)) detail::check_mlp("cbam", args.mlp, x);
+  if (!has_spatial(args)) return;
+  const auto& weight = args.spatial.weight;
+  require(weight.dim() == 4 && weight.size(0) == 1 && weight.size(1) == 2 && weight.size(2) == weight.size(3) &&
+              weight.size(2) % 2 == 1,
+          ErrorKind::data, "cbam: spatial weight must be [1,2,k,k] with k odd, got [{}]",
+          fmt::join(weight.sizes(), ","));
+  detail::check_weight("cbam", "spatial weight", weight, x);
+  for (const auto* tensor : {&args.spatial.norm_weight, &args.spatial.norm_bias, &args.spatial.running_mean,
+                             &args.spatial.running_var}) {
+    require(tensor->defined() && tensor->numel() == 1, ErrorKind::data,
+            "cbam: every tensor of the spatial batch norm must be [1]");
+  }
+}
+
+CbamOptions checked(const CbamOptions& options) {
+  require(options.channels > 0 && options.reduction > 0 && options.squeeze >= 0, ErrorKind::usage,
+          "Cbam: channels {} and reduction {} must be positive, squeeze {} not negative", options.channels,
+          options.reduction, options.squeeze);
+  require(options.kernel > 0 && options.kernel % 2 == 1, ErrorKind::usage, "Cbam: kernel {} must be odd",
+          options.kernel);
+  return options;
+}
+
+}  // namespace
+
+at::Tensor SpatialScore::operator()(const at::Tensor& pooled) const {
+  const auto scores = at::conv2d(pooled, weight, /*bias=*/{}, /*stride=*/1, /*padding=*/weight.size(2) / 2);
+  return at::batch_norm(scores, norm_weight, norm_bias, running_mean, running_var, training, momentum, eps,
+                        /*cudnn_enabled=*/true);
+}
+
+at::Tensor cbam(const at::Tensor& x, const CbamArgs& args) {
+  check(x, args);
+  const bool differentiable =
+      recording::differentiable(args.channel_module) || recording::differentiable(args.spatial_module);
+  const auto gated = backends().run({x, args}, differentiable ? "reference" : args.backend);
+  if (has_channel(args)) detail::record_gate(args.channel_module, MapKind::channel, gated.channel_gate, x);
+  if (has_spatial(args)) detail::record_gate(args.spatial_module, MapKind::spatial, gated.spatial_gate, x);
+  return gated.output;
+}
+
+std::string explain_cbam(const at::Tensor& x, const CbamArgs& args) {
+  check(x, args);
+  return backends().explain({x, args});
+}
+
+CbamChannelImpl::CbamChannelImpl(const CbamOptions& options) : options(checked(options)) { reset(); }
+
+void CbamChannelImpl::reset() {
+  const int64_t width =
+      options.squeeze > 0 ? options.squeeze : squeeze_width(options.channels, options.reduction, /*divisor=*/1);
+  fc1 = register_module(
+      "fc1", Conv2d({.in_channels = options.channels, .out_channels = width, .bias = options.bias}));
+  fc2 = register_module(
+      "fc2", Conv2d({.in_channels = width, .out_channels = options.channels, .bias = options.bias}));
+}
+
+CbamConvImpl::CbamConvImpl(const CbamOptions& options) : options(checked(options)) { reset(); }
+
+void CbamConvImpl::reset() {
+  conv = register_module("conv", Conv2d({.in_channels = 2,
+                                         .out_channels = 1,
+                                         .kernel = options.kernel,
+                                         .padding = options.kernel / 2,
+                                         .bias = false}));
+  bn = register_module("bn", BatchNorm2d({.channels = 1, .momentum = options.momentum}));
+}
+
+CbamSpatialImpl::CbamSpatialImpl(const CbamOptions& options) : options(checked(options)) { reset(); }
+
+void CbamSpatialImpl::reset() { conv = register_module("conv", std::make_shared<CbamConvImpl>(options)); }
+
+SpatialScore CbamSpatialImpl::score() const {
+  const auto& bn = *conv->bn;
+  return {.weight = conv->conv->weight,
+          .norm_weight = bn.weight,
+          .norm_bias = bn.bias,
+          .running_mean = bn.running_mean,
+          .running_var = bn.running_var,
+          .eps = bn.options.eps,
+          .momentum = bn.options.momentum,
+          .training = bn.is_training()};
+}
+
+CbamImpl::CbamImpl(const CbamOptions& options) : options(checked(options)) { reset(); }
+
+void CbamImpl::reset() {
+  channel = nullptr;
+  spatial = nullptr;
+  if (options.arrangement != CbamArrangement::spatial) {
+    channel = register_module("channel", std::make_shared<CbamChannelImpl>(options));
+  }
+  if (options.arrangement != CbamArrangement::channel) {
+    spatial = register_module("spatial", std::make_shared<CbamSpatialImpl>(options));
+  }
+}
+
+at::Tensor CbamImpl::forward(const at::Tensor& x) {
+  CbamArgs args{.gate = options.gate, .channel_module = channel.get(), .spatial_module = spatial.get()};
+  if (channel) args.mlp = channel->mlp();
+  if (spatial) {
+    args.spatial = spatial->score();
+    if (args.spatial.training) spatial->conv->bn->num_batches_tracked += 1;
+  }
+  return cbam(x, args);
+}
+
+}  // namespace fovea

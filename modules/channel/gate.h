@@ -1,0 +1,43 @@
+// What the gates of this folder share: the squeeze MLP, the squashing function, checks and recording.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+
+#include "fovea/modules/attention/recorder.h"
+
+namespace fovea {
+
+// How a score becomes a factor in 0…1.
+enum class Gate {
+  sigmoid,
+  hard_sigmoid,  // clamp(s + 3, 0, 6)/6 (MobileNetV3)
+};
+
+at::Tensor apply_gate(const at::Tensor& scores, Gate gate);
+
+// Two fully connected layers, W2·relu(W1·s + b1) + b2, on pooled channels.
+struct SqueezeMlp {
+  at::Tensor fc1_weight;  // [r,C] or [r,C,1,1]
+  at::Tensor fc1_bias;    // [r] or undefined
+  at::Tensor fc2_weight;  // [C,r] or [C,r,1,1]
+  at::Tensor fc2_bias;    // [C] or undefined
+
+  at::Tensor operator()(const at::Tensor& pooled) const;  // [B,C] → [B,C]
+};
+
+// Squeezed width of timm: channels/reduction rounded to the nearest multiple of `divisor`, at least `divisor`.
+int64_t squeeze_width(int64_t channels, int64_t reduction, int64_t divisor);
+
+namespace detail {
+
+// Throw Error(data) naming `function` and both shapes.
+void check_feature_map(const char* function, const at::Tensor& x);                      // floating [B,C,h,w], h·w > 0
+void check_weight(const char* function, const char* name, const at::Tensor& weight, const at::Tensor& x);
+void check_mlp(const char* function, const SqueezeMlp& mlp, const at::Tensor& x);
+
+// Hands a gate to the recorder of this thread, if there is one that wants `module`: [B,C,1,1] becomes [B,C].
+void record_gate(const torch::nn::Module* module, MapKind kind, const at::Tensor& gate, const at::Tensor& x);
+
+}  // namespace detail
+}  // namespace fovea

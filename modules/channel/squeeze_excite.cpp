@@ -1,0 +1,73 @@
+#include "fovea/modules/channel/squeeze_excite.h"
+
+#include "fovea/modules/attention/backend.h"
+#include "fovea/modules/error.h"
+
+namespace fovea {
+namespace {
+
+struct Excited {
+  at::Tensor output;
+  at::Tensor gate;  // [B,C,1,1]
+};
+
+struct Problem {
+  const at::Tensor& x;
+  const SqueezeExciteArgs& args;
+};
+
+Excited reference(const Problem& problem) {
+  const auto& [x, args] = problem;
+  const auto scores = args.mlp(x.mean({2, 3}));                                           // [B,C]
+  const auto gate = apply_gate(scores, args.gate).view({x.size(0), x.size(1), 1, 1});
+  return {x * gate, gate};
+}
+
+const BackendTable<Excited, Problem>& backends() {
+  static const BackendTable<Excited, Problem> table(
+      "squeeze_excite", {{"reference", [](const Problem&) { return std::string(); }, reference}});
+  return table;
+}
+
+void check(const at::Tensor& x, const SqueezeExciteArgs& args) {
+  detail::check_feature_map("squeeze_excite", x);
+  detail::check_mlp("squeeze_excite", args.mlp, x);
+}
+
+}  // namespace
+
+at::Tensor squeeze_excite(const at::Tensor& x, const SqueezeExciteArgs& args) {
+  check(x, args);
+  const auto excited = backends().run({x, args}, recording::differentiable(args.module) ? "reference" : args.backend);
+  detail::record_gate(args.module, MapKind::channel, excited.gate, x);
+  return excited.output;
+}
+
+std::string explain_squeeze_excite(const at::Tensor& x, const SqueezeExciteArgs& args) {
+  check(x, args);
+  return backends().explain({x, args});
+}
+
+SqueezeExciteImpl::SqueezeExciteImpl(const SqueezeExciteOptions& options) : options(options) {
+  require(options.channels > 0 && options.reduction > 0 && options.divisor > 0 && options.squeeze >= 0,
+          ErrorKind::usage, "SqueezeExcite: channels {}, reduction {}, divisor {} must be positive, squeeze {} not less",
+          options.channels, options.reduction, options.divisor, options.squeeze);
+  reset();
+}
+
+void SqueezeExciteImpl::reset() {
+  const int64_t width =
+      options.squeeze > 0 ? options.squeeze : squeeze_width(options.channels, options.reduction, options.divisor);
+  fc1 = register_module(
+      "fc1", Conv2d({.in_channels = options.channels, .out_channels = width, .bias = options.bias}));
+  fc2 = register_module(
+      "fc2", Conv2d({.in_channels = width, .out_channels = options.channels, .bias = options.bias}));
+}
+
+at::Tensor SqueezeExciteImpl::forward(const at::Tensor& x) {
+  return squeeze_excite(x, {.mlp = {fc1->weight, fc1->bias, fc2->weight, fc2->bias},
+                            .gate = options.gate,
+                            .module = this});
+}
+
+}  // namespace fovea
