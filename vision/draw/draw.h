@@ -19,11 +19,11 @@ bool draw_available();
 enum class ColorMap { viridis, magma, inferno, cividis, turbo, jet };
 
 struct OverlayOptions {
-  std::string title;                         // first line: the model, the prediction; below it stands describe(map)
-  std::optional<Rectangle> seen = {};        // where the map lies on the original, crop_geometry(…).in_original(); all
-                                             // of it unless given
+  std::string title;                   // first line: the model, the prediction; below it stands describe(map)
+  std::optional<Rectangle> seen = {};  // where the map lies on the original, crop_geometry(…).in_original(); all
+                                       // of it unless given
   ColorMap colors = ColorMap::viridis;
-  double opacity = 0.65;                     // of the strongest heat, 0…1; the weakest has a third of it
+  double opacity = 0.65;                            // of the strongest heat, 0…1; the weakest has a third of it
   std::optional<std::array<double, 2>> range = {};  // values at the ends of the colour map, so that pictures compare;
                                                     // the least and greatest of this map unless given
 };

@@ -1,1 +1,10 @@
-# none yet
+if(FOVEA_WITH_OPENCV)
+  target_sources(fovea_vision PRIVATE
+    ${CMAKE_CURRENT_LIST_DIR}/bars.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/canvas.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/encode_png.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/layout.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/overlay.cpp)
+else()
+  target_sources(fovea_vision PRIVATE ${CMAKE_CURRENT_LIST_DIR}/no_draw.cpp)
+endif()

@@ -20,9 +20,9 @@ struct HeatMap {
 // "attention, blocks.11.attn, mean of 12 heads, CLS row"
 std::string describe(const HeatMap& map);
 
-// The recorded map that a person means by `layer`: empty is the last of that kind, a number counts the maps of that kind
-// from 0 in the order of the forward pass (−1 is the last), anything else is the path of the module or of a module that
-// holds just one such map. Throws Error(usage) naming what was recorded when nothing or more than one fits.
+// The recorded map that a person means by `layer`: empty is the last of that kind, a number counts the maps of that
+// kind from 0 in the order of the forward pass (−1 is the last), anything else is the path of the module or of a module
+// that holds just one such map. Throws Error(usage) naming what was recorded when nothing or more than one fits.
 const AttentionMap& select_map(const std::vector<AttentionMap>& maps, MapKind kind, const std::string& layer);
 
 }  // namespace fovea

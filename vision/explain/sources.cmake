@@ -1,1 +1,6 @@
-# none yet
+target_sources(fovea_vision PRIVATE
+  ${CMAKE_CURRENT_LIST_DIR}/attention_heat.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/gates.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/heat_map.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/rollout.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/stitch_windows.cpp)

@@ -7,24 +7,12 @@
 #include <cstdint>
 
 #include "fovea/modules/attention/recorder.h"
+#include "fovea/modules/window/window_layout.h"
 
 namespace fovea {
 
-struct WindowLayout {
-  int64_t height = 0;         // tokens of the grid, without padding
-  int64_t width = 0;
-  int64_t window_height = 0;  // tokens of a window
-  int64_t window_width = 0;
-  int64_t shift_height = 0;   // tokens by which the grid was rolled up and to the left
-  int64_t shift_width = 0;
-  bool pad_first = false;     // false: roll, then pad (timm); true: pad, then roll (torchvision)
-};
-
+// The windows that a map was recorded in.
 WindowLayout window_layout(const AttentionMap& map);
-
-// Which token stands at each place of each window: int64 [windows, W²], index in row order of the grid, −1 for padding.
-// Windows and their places are in row order.
-at::Tensor window_tokens(const WindowLayout& layout);
 
 // Values of the places of windows, [B·windows, W²], → values of tokens, [B,h,w]; padding is dropped.
 // Throws Error(data) when the shape does not fit the layout.

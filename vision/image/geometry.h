@@ -19,11 +19,11 @@ struct Rectangle {
 struct CropGeometry {
   int64_t original_width = 0;  // pixels of the picture
   int64_t original_height = 0;
-  int64_t resized_width = 0;   // pixels after resizing
+  int64_t resized_width = 0;  // pixels after resizing
   int64_t resized_height = 0;
-  int64_t left = 0;            // of the crop in the resized picture; negative where it is padded
+  int64_t left = 0;  // of the crop in the resized picture; negative where it is padded
   int64_t top = 0;
-  int64_t width = 0;           // of the crop, the network's input
+  int64_t width = 0;  // of the crop, the network's input
   int64_t height = 0;
 
   // The crop in pixels of the original; passes its border where the crop is padded.
