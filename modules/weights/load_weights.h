@@ -35,7 +35,8 @@ struct LoadReport {
 
 // Fills every parameter and buffer of the model from a safetensors file. Parameters of the file's number type lie in
 // its mapping afterwards (no copy); others are converted, floating to floating. requires_grad stays; packed forms are
-// dropped. The model changes only when everything fits. No other thread may use the model meanwhile.
+// dropped. The model changes only when everything fits (but may gain an optional parameter of zeros, see
+// ModuleBase::add_parameter). No other thread may use the model meanwhile.
 // Throws Error(data) naming the first keys and counting the rest: "FILE: 2 keys missing: …; wrong shape: head.weight:
 // checkpoint [1000,768], model [10,768]", and what load_state_dict throws.
 LoadReport load_weights(torch::nn::Module& model, const std::filesystem::path& file, const LoadOptions& options = {});

@@ -5,3 +5,11 @@ target_sources(fovea_formats PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/output_file.cpp
   ${CMAKE_CURRENT_LIST_DIR}/safetensors.cpp
   ${CMAKE_CURRENT_LIST_DIR}/safetensors_header.cpp)
+
+target_sources(fovea_modules PRIVATE
+  ${CMAKE_CURRENT_LIST_DIR}/layout.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/layout_cbam.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/layout_timm.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/layout_torchvision.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/load_weights.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/state_dict.cpp)
