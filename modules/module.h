@@ -15,6 +15,7 @@
 #include <torch/nn/pimpl.h>
 
 #include <concepts>
+#include <string_view>
 #include <vector>
 
 namespace fovea {
@@ -34,6 +35,11 @@ class ModuleBase {
 
   // Drops them: called by train(), to(), clone() and load_weights.
   virtual void unpack() {}
+
+  // Some architectures are published with and without a parameter (the biases of CBAM's gate). When this layer was made
+  // without the one named and can have it, registers it as zeros and returns true; load_weights asks for every tensor
+  // that has no place.
+  virtual bool add_parameter(std::string_view /*name*/) { return false; }
 };
 
 namespace detail {

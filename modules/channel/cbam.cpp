@@ -99,10 +99,11 @@ CbamChannelImpl::CbamChannelImpl(const CbamOptions& options) : options(checked(o
 void CbamChannelImpl::reset() {
   const int64_t width =
       options.squeeze > 0 ? options.squeeze : squeeze_width(options.channels, options.reduction, /*divisor=*/1);
-  fc1 = register_module(
-      "fc1", Conv2d({.in_channels = options.channels, .out_channels = width, .bias = options.bias}));
-  fc2 = register_module(
-      "fc2", Conv2d({.in_channels = width, .out_channels = options.channels, .bias = options.bias}));
+  const auto fully_connected = [&](int64_t in, int64_t out) {
+    return Conv2d({.in_channels = in, .out_channels = out, .bias = options.bias, .bias_from_checkpoint = true});
+  };
+  fc1 = register_module("fc1", fully_connected(options.channels, width));
+  fc2 = register_module("fc2", fully_connected(width, options.channels));
 }
 
 CbamConvImpl::CbamConvImpl(const CbamOptions& options) : options(checked(options)) { reset(); }

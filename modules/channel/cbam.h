@@ -51,7 +51,7 @@ struct CbamOptions {
   int64_t channels = 0;
   int64_t reduction = 16;     // channels of x for each squeezed one
   int64_t squeeze = 0;        // the squeezed width itself; 0: channels/reduction, rounded, at least 1
-  bool bias = false;          // of the channel gate's layers: timm false, the authors' checkpoints true
+  bool bias = false;          // of the channel gate's layers; a checkpoint that has them (the authors') brings its own
   int64_t kernel = 7;         // side of the spatial gate's convolution, pixels, odd
   double momentum = 0.1;      // of the spatial gate's batch norm: timm 0.1, the authors 0.01
   Gate gate = Gate::sigmoid;

@@ -16,7 +16,6 @@ template <CbamArrangement arrangement>
 AnyModule make_cbam(const Options& options) {
   return AnyModule(Cbam({.channels = options.channels,
                          .reduction = options.reduction,
-                         .bias = options.cbam_bias,
                          .arrangement = arrangement}));
 }
 

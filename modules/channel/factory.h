@@ -15,7 +15,6 @@ namespace fovea {
 struct ChannelAttentionOptions {
   int64_t channels = 0;
   int64_t reduction = 16;  // channels of x for each squeezed one
-  bool cbam_bias = false;  // biases in CBAM's channel gate, as the authors' checkpoints have them
 };
 
 // Throws Error(usage) for an unknown name, listing the known ones.

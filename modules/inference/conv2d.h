@@ -14,6 +14,7 @@ struct Conv2dOptions {
   int64_t padding = 0;    // pixels of zeros on each side
   int64_t groups = 1;
   bool bias = true;
+  bool bias_from_checkpoint = false;  // without bias: a checkpoint that has one gives it to the layer
 };
 
 // Keys `weight` [out,in/groups,k,k] and `bias` [out].
@@ -22,6 +23,7 @@ class Conv2dImpl : public Module<Conv2dImpl> {
   explicit Conv2dImpl(const Conv2dOptions& options);
   void reset() override;
   void unpack() override { packed_.drop(); }
+  bool add_parameter(std::string_view name) override;
 
   // [B,in,h,w] → [B,out,h',w'].
   at::Tensor forward(const at::Tensor& x);

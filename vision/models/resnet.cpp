@@ -82,8 +82,7 @@ void ResidualBlockImpl::reset() {
   }
   se = {};
   if (!options.slot.empty()) {
-    se = make_channel_attention(
-        options.slot, {.channels = out, .reduction = options.reduction, .cbam_bias = options.cbam_bias});
+    se = make_channel_attention(options.slot, {.channels = out, .reduction = options.reduction});
     register_module("se", se.ptr());
   }
   downsample = nullptr;
@@ -138,8 +137,7 @@ void ResNetImpl::reset() {
   ResidualBlockOptions block{.block = options.block,
                              .in_channels = options.stem_width,
                              .slot = options.slot,
-                             .reduction = options.reduction,
-                             .cbam_bias = options.cbam_bias};
+                             .reduction = options.reduction};
   for (size_t i = 0; i < options.depths.size(); ++i) {
     block.width = options.widths[i];
     block.stride = i == 0 ? 1 : 2;
@@ -162,7 +160,7 @@ at::Tensor ResNetImpl::forward_features(const at::Tensor& x) {
           x.defined() ? fmt::format("{}", fmt::join(x.sizes(), ",")) : "");
   const TokenGridScope scope(grid(x.size(2), x.size(3)));
   auto y = run(stem, x, Activation::relu);
-  if (options.stem == ResNetStem::pooled) y = at::max_pool2d(y, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
+  if (options.stem != ResNetStem::plain) y = at::max_pool2d(y, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
   for (const auto& stage : stages) y = stage->forward(y);
   return y;
 }
@@ -175,6 +173,7 @@ TokenGrid ResNetImpl::grid(int64_t height, int64_t width) const {
   require(height > 0 && width > 0, ErrorKind::data, "ResNet: no pixels in a {}×{} input", height, width);
   int64_t halvings = static_cast<int64_t>(stages.size()) - 1;
   if (options.stem == ResNetStem::pooled) halvings += 2;
+  if (options.stem == ResNetStem::halved) halvings += 1;
   for (int64_t i = 0; i < halvings; ++i) {
     height = halved(height);
     width = halved(width);

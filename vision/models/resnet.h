@@ -22,7 +22,8 @@ enum class ResNetBlock {
 
 enum class ResNetStem {
   pooled,  // 7×7 of stride 2 and a 3×3 maximum of stride 2: photographs
-  plain,   // 3×3 of stride 1: pictures of 28 or 32 pixels
+  halved,  // 3×3 of stride 1 and a 3×3 maximum of stride 2: pictures of 28 or 32 pixels, at a quarter of plain's cost
+  plain,   // 3×3 of stride 1: the same pictures
 };
 
 struct ResNetOptions {
@@ -31,7 +32,6 @@ struct ResNetOptions {
   std::vector<int64_t> widths = {64, 128, 256, 512};    // channels of each stage's 3×3 convolutions, one a depth
   std::string slot = {};                                // a name of make_channel_attention, or empty: none
   int64_t reduction = 16;                               // of the slot
-  bool cbam_bias = false;                               // of the slot
   ResNetStem stem = ResNetStem::pooled;
   int64_t stem_width = 64;                              // channels behind the stem
   int64_t in_channels = 3;
@@ -51,7 +51,6 @@ struct ResidualBlockOptions {
   int64_t stride = 1;
   std::string slot = {};
   int64_t reduction = 16;
-  bool cbam_bias = false;
 
   int64_t out_channels() const { return block == ResNetBlock::basic ? width : 4 * width; }
 };
