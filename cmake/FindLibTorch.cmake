@@ -49,8 +49,11 @@ if(LibTorch_FOUND)
   find_package(OpenMP REQUIRED COMPONENTS CXX)
   get_filename_component(_fovea_torch_lib "${LibTorch_CPU_LIBRARY}" DIRECTORY)
   add_library(fovea::libtorch INTERFACE IMPORTED GLOBAL)
-  target_include_directories(fovea::libtorch SYSTEM INTERFACE
-    "${LibTorch_INCLUDE_DIR}" "${LibTorch_INCLUDE_DIR}/torch/csrc/api/include")
+  # The wheel's include folder carries copies of other libraries (fmt 12, oneDNN, …): searched last, it cannot hide the
+  # distribution's own headers.
+  target_compile_options(fovea::libtorch INTERFACE
+    "SHELL:-idirafter ${LibTorch_INCLUDE_DIR}"
+    "SHELL:-idirafter ${LibTorch_INCLUDE_DIR}/torch/csrc/api/include")
   target_link_libraries(fovea::libtorch INTERFACE
     "${LibTorch_CPU_LIBRARY}" "${LibTorch_C10_LIBRARY}" OpenMP::OpenMP_CXX)
   target_link_options(fovea::libtorch INTERFACE "LINKER:-rpath,${_fovea_torch_lib}")

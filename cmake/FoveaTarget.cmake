@@ -4,7 +4,8 @@
 function(fovea_add_library name)
   cmake_parse_arguments(arg "TORCH" "" "" ${ARGN})
   set(target fovea_${name})
-  add_library(${target})
+  file(TOUCH "${PROJECT_BINARY_DIR}/empty.cpp")
+  add_library(${target} "${PROJECT_BINARY_DIR}/empty.cpp")
   add_library(fovea::${name} ALIAS ${target})
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
   target_compile_features(${target} PUBLIC cxx_std_20)
@@ -23,7 +24,7 @@ endfunction()
 
 # Warnings and sanitizers of our own code; never passed on to consumers.
 function(fovea_compile_options target)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow=local -Wnon-virtual-dtor
     -Wno-missing-field-initializers $<$<BOOL:${FOVEA_WERROR}>:-Werror>)
   if(FOVEA_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${FOVEA_SANITIZE} -fno-omit-frame-pointer)

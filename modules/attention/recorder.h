@@ -18,6 +18,8 @@
 
 namespace fovea {
 
+struct WindowLayout;  // modules/window/window_layout.h
+
 // How the tokens of a sequence lie on the image: `prefix` tokens (CLS, distillation, registers), then height × width
 // patches in row order.
 struct TokenGrid {
@@ -39,8 +41,11 @@ struct AttentionMap {
   at::Tensor gradient;          // d(loss)/d(weights), filled by backward when asked for
   TokenGrid grid;               // of the model, or of the stage (Swin)
   std::vector<int64_t> queries; // which rows `weights` holds; empty: all
-  int64_t window = 0;           // Swin: side of a window; B of `weights` is then batch · windows, in row order
-  int64_t shift = 0;            // Swin: cyclic shift of the windows
+  int64_t window = 0;           // Swin: height of a window; B of `weights` is then batch · windows, in row order
+  int64_t shift = 0;            // Swin: rows by which the grid is rolled up
+  int64_t window_width = 0;     // Swin: as window and shift, along the other side
+  int64_t shift_width = 0;
+  bool pad_first = false;       // Swin: the grid is padded, then rolled (torchvision); false: rolled, then padded (timm)
 };
 
 struct RecorderOptions {
@@ -94,9 +99,9 @@ bool gradients(const torch::nn::Module* module);
 std::vector<int64_t> queries();
 TokenGrid current_grid();
 
-// Windows of a layer, set by window_attention around its call of the core.
+// Windows of a layer, opened by window_attention around its backend.
 struct WindowScope {
-  WindowScope(const TokenGrid& grid, int64_t window, int64_t shift);
+  explicit WindowScope(const WindowLayout& layout);
   ~WindowScope();
   WindowScope(const WindowScope&) = delete;
   WindowScope& operator=(const WindowScope&) = delete;

@@ -1,1 +1,7 @@
-# none yet
+target_sources(fovea_modules PRIVATE
+  ${CMAKE_CURRENT_LIST_DIR}/attention.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/masks.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/recorder.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/reference.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/sdpa.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/validate.cpp)

@@ -1,0 +1,48 @@
+// A validated call of the attention core, as its backends see it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "fovea/modules/attention/attention.h"
+
+namespace fovea {
+
+struct AttentionProblem {
+  at::Tensor q;      // [B,H,N,d]
+  at::Tensor k;      // [B,K,M,d], K divides H
+  at::Tensor v;      // [B,K,M,e]
+  at::Tensor mask;   // bool [B|1,H|1,N|1,M] of `mask` and `key_lengths` together, or undefined
+  at::Tensor bias;   // [B|1,H|1,N|1,M] in q's type, or undefined
+  double scale = 1;
+  double dropout = 0;
+  bool causal = false;
+  CausalAlign causal_align = CausalAlign::last;
+
+  int64_t heads_per_key() const { return k.size(1) == 0 ? 1 : q.size(1) / k.size(1); }
+};
+
+// Checks shapes, types and devices; throws as attention() documents.
+AttentionProblem validate(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionArgs& args);
+
+// The bool mask of the problem with the causal one, or undefined where everything may be attended to.
+at::Tensor full_mask(const AttentionProblem& problem);
+
+// Only these query rows of the problem, causality turned into a mask.
+AttentionProblem select_queries(const AttentionProblem& problem, const std::vector<int64_t>& queries);
+
+struct AttentionResult {
+  at::Tensor output;   // [B,H,N,e]
+  at::Tensor weights;  // [B,H,N,M]
+};
+
+// The readable implementation, written for the eye: the oracle of all others.
+AttentionResult reference_attention(const AttentionProblem& problem);
+
+// The weights alone, in float32 at least, with the same policy on masks and NaN.
+at::Tensor attention_weights(const AttentionProblem& problem);
+
+// Rows of the table.
+std::string sdpa_refuses(const AttentionProblem& problem);
+at::Tensor sdpa_attention(const AttentionProblem& problem);
+
+}  // namespace fovea
