@@ -5,11 +5,10 @@
 #include "fovea/modules/attention/masks.h"
 #include "fovea/modules/attention/problem.h"
 #include "fovea/modules/error.h"
+#include "fovea/modules/shape.h"
 
 namespace fovea {
 namespace {
-
-std::string shape(const at::Tensor& t) { return fmt::format("[{}]", fmt::join(t.sizes(), ",")); }
 
 // [N,M] and the middle form (named by `middle`: where a leading dimension goes) → four dimensions that broadcast to
 // [B,H,N,M]; anything else throws, naming both shapes.
@@ -19,7 +18,7 @@ at::Tensor four_dimensions(const char* name, const at::Tensor& t, int64_t middle
   if (t.dim() == 3) out = t.unsqueeze(middle);
   bool fits = out.dim() == 4 && out.size(3) == target[3];
   for (int64_t i = 0; fits && i < 3; ++i) fits = out.size(i) == target[i] || out.size(i) == 1;
-  require(fits, ErrorKind::data, "attention: {} {} does not fit scores [{}]", name, shape(t), fmt::join(target, ","));
+  require(fits, ErrorKind::data, "attention: {} {} does not fit scores [{}]", name, shape_text(t), fmt::join(target, ","));
   return out;
 }
 
@@ -31,10 +30,10 @@ AttentionProblem validate(const at::Tensor& q, const at::Tensor& k, const at::Te
                           v.size(0) == q.size(0) && v.size(1) == k.size(1) && k.size(3) == q.size(3) &&
                           v.size(2) == k.size(2);
   require(shapes_fit, ErrorKind::data,
-          "attention: expected q [B,H,N,d], k [B,K,M,d], v [B,K,M,e], got q {}, k {}, v {}", shape(q), shape(k),
-          shape(v));
+          "attention: expected q [B,H,N,d], k [B,K,M,d], v [B,K,M,e], got q {}, k {}, v {}", shape_text(q), shape_text(k),
+          shape_text(v));
   require(k.size(1) == q.size(1) || (k.size(1) > 0 && q.size(1) % k.size(1) == 0), ErrorKind::data,
-          "attention: heads {} of q {} are not a multiple of those of k {}", q.size(1), shape(q), shape(k));
+          "attention: heads {} of q {} are not a multiple of those of k {}", q.size(1), shape_text(q), shape_text(k));
   require(at::isFloatingType(q.scalar_type()) && k.scalar_type() == q.scalar_type() &&
               v.scalar_type() == q.scalar_type(),
           ErrorKind::data, "attention: expected one floating type, got q {}, k {}, v {}", toString(q.scalar_type()),
@@ -54,17 +53,17 @@ AttentionProblem validate(const at::Tensor& q, const at::Tensor& k, const at::Te
   if (args.mask.defined()) {
     require(args.mask.scalar_type() == at::kBool, ErrorKind::data,
             "attention: mask {} has type {}, expected bool (true = attend); a floating mask is a bias",
-            shape(args.mask), toString(args.mask.scalar_type()));
+            shape_text(args.mask), toString(args.mask.scalar_type()));
     problem.mask = four_dimensions("mask", args.mask, 1, scores);
   }
   if (args.key_lengths.defined()) {
     require(args.key_lengths.dim() == 1 && args.key_lengths.size(0) == q.size(0), ErrorKind::data,
-            "attention: key_lengths {} does not fit q {}", shape(args.key_lengths), shape(q));
+            "attention: key_lengths {} does not fit q {}", shape_text(args.key_lengths), shape_text(q));
     problem.mask = combine_masks(problem.mask, length_mask(args.key_lengths, k.size(2)));
   }
   if (args.bias.defined()) {
     require(at::isFloatingType(args.bias.scalar_type()), ErrorKind::data,
-            "attention: bias {} has type {}, expected floating", shape(args.bias), toString(args.bias.scalar_type()));
+            "attention: bias {} has type {}, expected floating", shape_text(args.bias), toString(args.bias.scalar_type()));
     problem.bias = four_dimensions("bias", args.bias, 0, scores).to(q.scalar_type());
   }
   return problem;
