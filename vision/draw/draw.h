@@ -32,7 +32,7 @@ struct OverlayOptions {
 //
 // The picture keeps its size in pixels; one whose longer side is under 448 is enlarged by a whole factor with square
 // pixels. The heat is interpolated (bilinear) over `seen`; what the network did not see is greyed out. Output: RGB.
-// Throws Error(data) when the map is empty or holds NaN.
+// Throws Error(data) for a map or picture without cells, Error(numeric) when the map holds NaN or infinity.
 Image draw_overlay(const Image& original, const HeatMap& map, const OverlayOptions& options = {});
 
 struct BarOptions {

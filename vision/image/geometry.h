@@ -30,7 +30,7 @@ struct CropGeometry {
   Rectangle in_original() const;
 };
 
-// Throws Error(usage) when a size or crop_pct is not positive.
+// Throws Error(usage) when a size is not positive or crop_pct not in (0, 1].
 CropGeometry crop_geometry(int64_t width, int64_t height, const PreprocessOptions& options);
 
 }  // namespace fovea

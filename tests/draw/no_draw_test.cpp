@@ -1,0 +1,17 @@
+#include <gtest/gtest.h>
+
+#include "fovea/tests/weights/expect_error.h"
+#include "fovea/vision/draw/draw.h"
+
+namespace fovea {
+namespace {
+
+TEST(NoDraw, SaysWhyItDrawsNothing) {
+  EXPECT_FALSE(draw_available());
+  EXPECT_ERROR(draw_overlay({}, {}), ErrorKind::usage, "no OpenCV");
+  EXPECT_ERROR(draw_bars({}, {}), ErrorKind::usage, "no OpenCV");
+  EXPECT_ERROR(encode_png({}), ErrorKind::usage, "no OpenCV");
+}
+
+}  // namespace
+}  // namespace fovea
