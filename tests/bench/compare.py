@@ -86,6 +86,12 @@ def start_row(args, folder):
     return row
 
 
+def all_rows(args, folder):
+    yield from model_rows(args, folder)
+    if not args.no_start:
+        yield start_row(args, folder)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=".")
@@ -100,8 +106,7 @@ def main():
              "| case | fovea ms | peer ms | ratio (median) | ratios | peer's spread |", "|---|---|---|---|---|---|"]
     print("\n".join(lines))
     with tempfile.TemporaryDirectory() as temporary:
-        rows = model_rows(args, Path(temporary))
-        for row in [*rows] if args.no_start else (*rows, start_row(args, Path(temporary))):
+        for row in all_rows(args, Path(temporary)):
             lines.append(f"| {row['case']} | {row['ours_ms']:.1f} | {row['peer_ms']:.1f} | {row['ratio']:.3f} | "
                          f"{row['ratios'][0]:.2f}–{row['ratios'][1]:.2f} | {row['peer_spread']:.0%} |")
             print(lines[-1], flush=True)
