@@ -16,10 +16,16 @@ function(fovea_add_library name)
   if(arg_TORCH)
     target_link_libraries(${target} PUBLIC fovea::libtorch)
     if(NOT name STREQUAL modules)
-      target_precompile_headers(${target} REUSE_FROM fovea_modules)
+      fovea_reuse_precompiled_header(${target})
     endif()
   endif()
   set_property(GLOBAL APPEND PROPERTY FOVEA_LIBRARIES ${target})
+endfunction()
+
+# g++ silently parses the text again unless these agree with the target that compiled the header.
+function(fovea_reuse_precompiled_header target)
+  target_precompile_headers(${target} REUSE_FROM fovea_modules)
+  target_compile_options(${target} PRIVATE -fPIC -pthread)
 endfunction()
 
 # Warnings and sanitizers of our own code; never passed on to consumers.
