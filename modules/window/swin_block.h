@@ -1,0 +1,34 @@
+// The transformer block of Swin.
+#pragma once
+
+#include "fovea/modules/inference/norm.h"
+#include "fovea/modules/patch/drop_path.h"
+#include "fovea/modules/patch/mlp.h"
+#include "fovea/modules/window/window_attention_layer.h"
+
+namespace fovea {
+
+struct SwinBlockOptions {
+  WindowAttentionOptions attention = {};  // its proj_drop is the MLP's too
+  double mlp_ratio = 4;                   // hidden width of the MLP / dim
+  double drop_path = 0;                   // probability that a sample skips a branch in training
+};
+
+// x ← x + attn(norm1(x)), then x ← x + mlp(norm2(x)), each branch under DropPath. Keys `norm1`, `attn`, `norm2`, `mlp`.
+// Liu et al., Swin Transformer, 2021, https://arxiv.org/abs/2103.14030
+class SwinBlockImpl : public Module<SwinBlockImpl> {
+ public:
+  explicit SwinBlockImpl(const SwinBlockOptions& options);
+  void reset() override;
+  at::Tensor forward(const at::Tensor& x);  // [B,h,w,C] → same
+
+  SwinBlockOptions options;
+  LayerNorm norm1{nullptr};
+  WindowAttention attn{nullptr};
+  LayerNorm norm2{nullptr};
+  Mlp mlp{nullptr};
+  DropPath drop_path{nullptr};
+};
+FOVEA_MODULE(SwinBlock);
+
+}  // namespace fovea

@@ -1,0 +1,173 @@
+#include "fovea/modules/window/window_attention.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "fovea/modules/attention/backend.h"
+#include "fovea/modules/attention/recorder.h"
+#include "fovea/modules/error.h"
+#include "fovea/modules/window/partition.h"
+#include "fovea/modules/window/relative_bias.h"
+#include "fovea/modules/window/window_problem.h"
+
+namespace fovea {
+namespace {
+
+std::string shape(const at::Tensor& t) {
+  return fmt::format("[{}]", fmt::join(t.sizes(), ","));
+}
+
+void check_arguments(const WindowArgs& args) {
+  require(args.heads > 0, ErrorKind::usage, "window_attention: heads {} must be positive", args.heads);
+  for (size_t side = 0; side < 2; ++side) {
+    require(args.window[side] > 0, ErrorKind::usage, "window_attention: window {}x{} must be positive", args.window[0],
+            args.window[1]);
+    require(args.shift[side] >= 0 && args.shift[side] < args.window[side], ErrorKind::usage,
+            "window_attention: shift {}x{} does not lie within the window {}x{}", args.shift[0], args.shift[1],
+            args.window[0], args.window[1]);
+  }
+  require(args.dropout >= 0 && args.dropout < 1, ErrorKind::usage, "window_attention: dropout {} does not lie in [0,1)",
+          args.dropout);
+  require(!args.bias_table.defined() || !args.bias.defined(), ErrorKind::usage,
+          "window_attention: both bias_table and bias are given");
+  require(args.bias_table.defined() == args.bias_index.defined(), ErrorKind::usage,
+          "window_attention: bias_table and bias_index go together");
+}
+
+void check_floating(const char* name, const at::Tensor& t, const at::Tensor& qkv) {
+  require(at::isFloatingType(t.scalar_type()), ErrorKind::data,
+          "window_attention: {} {} has type {}, expected floating", name, shape(t), toString(t.scalar_type()));
+  require(t.device() == qkv.device(), ErrorKind::data, "window_attention: {} is on {}, qkv on {}", name,
+          t.device().str(), qkv.device().str());
+}
+
+void check_shapes(const at::Tensor& qkv, const WindowArgs& args, const WindowLayout& layout) {
+  const int64_t places = layout.places();
+  check_floating("qkv", qkv, qkv);
+  if (args.bias_table.defined()) {
+    check_floating("bias_table", args.bias_table, qkv);
+    const int64_t offsets = (2 * args.window[0] - 1) * (2 * args.window[1] - 1);
+    require(args.bias_table.sizes() == at::IntArrayRef({offsets, args.heads}), ErrorKind::data,
+            "window_attention: expected bias_table [{},{}] for {} heads and windows of {}x{}, got {}", offsets,
+            args.heads, args.heads, args.window[0], args.window[1], shape(args.bias_table));
+    require(args.bias_index.scalar_type() == at::kLong && args.bias_index.sizes() == at::IntArrayRef({places, places}),
+            ErrorKind::data, "window_attention: expected bias_index int64 [{},{}], got {} {}", places, places,
+            toString(args.bias_index.scalar_type()), shape(args.bias_index));
+  }
+  if (args.bias.defined()) {
+    check_floating("bias", args.bias, qkv);
+    const auto& bias = args.bias;
+    const bool complete =
+        bias.dim() == 4 && (bias.size(0) == layout.windows() || (bias.size(0) == 1 && !layout.shifted()));
+    const bool fits = bias.dim() == 3 || complete;
+    require(fits && bias.sizes().slice(bias.dim() - 3) == at::IntArrayRef({args.heads, places, places}),
+            ErrorKind::data, "window_attention: expected bias [{1},{2},{2}] or [{0},{1},{2},{2}], got {3}",
+            layout.windows(), args.heads, places, shape(bias));
+  }
+  if (args.pad_row.defined()) {
+    check_floating("pad_row", args.pad_row, qkv);
+    require(args.pad_row.dim() == 1 && args.pad_row.size(0) == qkv.size(3), ErrorKind::data,
+            "window_attention: expected pad_row [{}] for qkv {}, got {}", qkv.size(3), shape(qkv), shape(args.pad_row));
+  }
+}
+
+// Relative bias and shift mask together, [1|windows,H,W²,W²] in `type`.
+at::Tensor complete_bias(const WindowArgs& args, const at::Tensor& mask, at::ScalarType type) {
+  auto bias = args.bias_table.defined() ? relative_position_bias(args.bias_table, args.bias_index) : args.bias;
+  if (bias.defined()) bias = bias.to(type);
+  if (bias.defined() && bias.dim() == 4) return bias;
+  const auto apart = mask.defined() ? mask.to(type).unsqueeze(1) : mask;  // [windows,1,W²,W²]
+  if (!bias.defined()) return apart.defined() ? apart.expand({-1, args.heads, -1, -1}) : apart;
+  return apart.defined() ? bias + apart : bias.unsqueeze(0);
+}
+
+WindowTables tables_for(const WindowLayout& layout, const WindowArgs& args, at::Device device) {
+  if (args.tables != nullptr && args.tables->layout == layout) return *args.tables;
+  auto tables = window_tables(layout);
+  for (auto* table : {&tables.tokens, &tables.padding, &tables.places, &tables.mask}) {
+    if (table->defined()) *table = table->to(device);
+  }
+  return tables;
+}
+
+WindowProblem validate(const at::Tensor& qkv, const WindowArgs& args) {
+  check_arguments(args);
+  require(qkv.defined() && qkv.dim() == 4 && qkv.size(3) % (3 * args.heads) == 0, ErrorKind::data,
+          "window_attention: expected qkv [B,h,w,3C] with C a multiple of {} heads, got {}", args.heads,
+          qkv.defined() ? shape(qkv) : "nothing");
+  require(qkv.size(1) > 0 && qkv.size(2) > 0 && qkv.size(3) > 0, ErrorKind::data,
+          "window_attention: expected a grid with tokens, got {}", shape(qkv));
+  const auto layout = window_layout(qkv.size(1), qkv.size(2), args);
+  check_shapes(qkv, args, layout);
+  WindowProblem problem{.qkv = qkv, .tables = tables_for(layout, args, qkv.device()), .heads = args.heads};
+  problem.scale = args.scale.value_or(1.0 / std::sqrt(static_cast<double>(problem.head_width())));
+  problem.bias = complete_bias(args, problem.tables.mask, qkv.scalar_type());
+  problem.pad_row = args.pad_row.defined() ? args.pad_row.to(qkv.scalar_type()) : args.pad_row;
+  problem.dropout = args.dropout;
+  return problem;
+}
+
+const BackendTable<at::Tensor, WindowProblem>& backends() {
+  static const BackendTable<at::Tensor, WindowProblem> table(
+      "window_attention", {
+                              {"sdpa", window_sdpa_refuses, window_sdpa},
+                              {"reference", [](const WindowProblem&) { return std::string(); },
+                               [](const WindowProblem& p) { return reference_window_attention(p).output; }},
+                          });
+  return table;
+}
+
+// Adds the maps beside the output that a backend has already computed.
+void record(const WindowProblem& problem, const at::Tensor& output, const torch::nn::Module* module) {
+  size_t index;
+  {
+    at::NoGradGuard no_grad;
+    index = recording::add(module, MapKind::tokens, window_weights(problem));
+  }
+  if (!recording::gradients(module) || !output.requires_grad()) return;
+  const auto layout = problem.layout();
+  const auto heads = problem.heads;
+  const auto v = split_heads(
+      to_windows(problem.qkv.detach(), layout, problem.pad_row.defined() ? problem.pad_row.detach() : at::Tensor()), 3,
+      heads)[2];
+  recording::add_gradient(index, output, [v, layout, heads](const at::Tensor& grad) {
+    // d(loss)/d(weights) = dO·Vᵀ; nothing flows back from padded queries.
+    return at::matmul(split_heads(to_windows(grad, layout), 1, heads)[0], v.transpose(-2, -1));
+  });
+}
+
+}  // namespace
+
+WindowLayout window_layout(int64_t height, int64_t width, const WindowArgs& args) {
+  WindowLayout layout{.height = height,
+                      .width = width,
+                      .window_height = args.window[0],
+                      .window_width = args.window[1],
+                      .shift_height = args.shift[0],
+                      .shift_width = args.shift[1],
+                      .pad_first = args.pad_first};
+  if (args.pad_first && layout.rows() == 1) layout.shift_height = 0;
+  if (args.pad_first && layout.columns() == 1) layout.shift_width = 0;
+  return layout;
+}
+
+at::Tensor window_attention(const at::Tensor& qkv, const WindowArgs& args) {
+  const auto problem = validate(qkv, args);
+  if (!recording::wanted(args.module)) return backends().run(problem, args.backend);
+  const recording::WindowScope scope(problem.layout());
+  if (recording::differentiable(args.module)) {
+    const auto result = reference_window_attention(problem);
+    recording::add(args.module, MapKind::tokens, result.weights);
+    return result.output;
+  }
+  const auto output = backends().run(problem, args.backend);
+  record(problem, output, args.module);
+  return output;
+}
+
+std::string explain_window_backend(const at::Tensor& qkv, const WindowArgs& args) {
+  return backends().explain(validate(qkv, args));
+}
+
+}  // namespace fovea
