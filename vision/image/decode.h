@@ -23,7 +23,7 @@
 namespace fovea {
 
 struct DecodeOptions {
-  int64_t max_pixels = default_max_pixels;
+  int64_t max_pixels = kDefaultMaxPixels;
   bool apply_exif = false;  // turn the picture upright as its EXIF orientation says
 };
 

@@ -7,7 +7,7 @@
 namespace fovea {
 
 struct Image {
-  int64_t width = 0;     // pixels
+  int64_t width = 0;  // pixels
   int64_t height = 0;
   int64_t channels = 3;  // 3: RGB, 1: grey
   std::vector<uint8_t> pixels;

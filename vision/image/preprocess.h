@@ -21,9 +21,9 @@ enum class CropMode {
 };
 
 struct PreprocessOptions {
-  int64_t height = 224;                              // pixels of the network's input
+  int64_t height = 224;  // pixels of the network's input
   int64_t width = 224;
-  double crop_pct = 0.875;                           // input side / resized side
+  double crop_pct = 0.875;  // input side / resized side
   CropMode crop_mode = CropMode::center;
   Interpolation interpolation = Interpolation::bicubic;
   std::array<double, 3> mean = {0.485, 0.456, 0.406};  // of RGB in 0…1
