@@ -121,7 +121,9 @@ TEST(AttentionCore, MatchesLoopsOnSeededCases) {
     const double floor = unit * top * std::sqrt(static_cast<double>(c.q.size(3)));
     const auto error = [&](const at::Tensor& t) { return (t.to(at::kDouble) - expected).abs().max().item<double>(); };
     // Scores of ±100 and more in bfloat16 carry an absolute error of 0.5: the plain formula is the measure there.
-    if (type != at::kBFloat16 && c.q.abs().max().item<double>() < 20) ASSERT_LE(error(bound_of), 20 * floor) << c.name;
+    if (type != at::kBFloat16 && c.q.abs().max().item<double>() < 20) {
+      ASSERT_LE(error(bound_of), 20 * floor) << c.name;
+    }
     ASSERT_LE(error(got), std::max(2 * error(bound_of), floor)) << c.name;
     worst = std::max(worst, type == at::kFloat ? error(got) / floor : 0.0);
   }
