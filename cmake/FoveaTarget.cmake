@@ -22,10 +22,11 @@ function(fovea_add_library name)
   set_property(GLOBAL APPEND PROPERTY FOVEA_LIBRARIES ${target})
 endfunction()
 
-# g++ silently parses the text again unless these agree with the target that compiled the header.
+# g++ takes the header only where -fPIC, -pthread and spdlog's macros are as in the target that compiled it.
 function(fovea_reuse_precompiled_header target)
   target_precompile_headers(${target} REUSE_FROM fovea_modules)
-  target_compile_options(${target} PRIVATE -fPIC -pthread)
+  target_compile_options(${target} PRIVATE -fPIC)
+  target_link_libraries(${target} PRIVATE spdlog::spdlog)
 endfunction()
 
 # Warnings and sanitizers of our own code; never passed on to consumers.
