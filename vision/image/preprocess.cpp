@@ -9,48 +9,21 @@
 #include <cmath>
 
 #include "fovea/modules/error.h"
+#include "fovea/vision/image/geometry.h"
 
 namespace fovea {
 namespace {
 
-struct Size {
-  int64_t width = 0;
-  int64_t height = 0;
-};
-
-// Python's round(): halves to even, which is the default mode of std::nearbyint.
-int64_t round_half_even(double x) {
-  return static_cast<int64_t>(std::nearbyint(x));
-}
-
-Size resized(const Image& image, const PreprocessOptions& options) {
-  const Size scaled{.width = static_cast<int64_t>(std::floor(static_cast<double>(options.width) / options.crop_pct)),
-                    .height = static_cast<int64_t>(std::floor(static_cast<double>(options.height) / options.crop_pct))};
-  if (options.crop_mode == CropMode::squash) return scaled;
-  const auto width = static_cast<double>(image.width);
-  const auto height = static_cast<double>(image.height);
-  if (options.crop_mode == CropMode::center && scaled.width == scaled.height) {
-    const auto side = static_cast<double>(scaled.width);
-    if (width <= height) return {scaled.width, static_cast<int64_t>(side * height / width)};
-    return {static_cast<int64_t>(side * width / height), scaled.height};
-  }
-  const double across = width / static_cast<double>(scaled.width);
-  const double down = height / static_cast<double>(scaled.height);
-  const double ratio = options.crop_mode == CropMode::border ? std::max(across, down) : std::min(across, down);
-  // A line of pixels keeps one where timm would ask Pillow for none and fail.
-  return {std::max<int64_t>(round_half_even(width / ratio), 1), std::max<int64_t>(round_half_even(height / ratio), 1)};
-}
-
-// One axis of the centre: which of `size` pixels are taken, and where in the crop they begin.
+// One side of the crop: which pixels of the resized picture are taken, and where in the crop they begin.
 struct Span {
   int64_t begin = 0;
   int64_t length = 0;
   int64_t at = 0;
 };
 
-Span center(int64_t size, int64_t crop) {
-  if (crop > size) return {.begin = 0, .length = size, .at = (crop - size) / 2};
-  return {.begin = round_half_even(static_cast<double>(size - crop) / 2.0), .length = crop, .at = 0};
+Span cut(int64_t start, int64_t size, int64_t crop) {
+  if (crop > size) return {.begin = 0, .length = size, .at = -start};
+  return {.begin = start, .length = crop, .at = 0};
 }
 
 void check(const Image& image, const PreprocessOptions& options) {
@@ -67,11 +40,11 @@ void check(const Image& image, const PreprocessOptions& options) {
 
 Image resize_and_crop(const Image& image, const PreprocessOptions& options) {
   check(image, options);
-  const Size size = resized(image, options);
-  const Span across = center(size.width, options.width);
-  const Span down = center(size.height, options.height);
+  const CropGeometry geometry = crop_geometry(image.width, image.height, options);
+  const Span across = cut(geometry.left, geometry.resized_width, options.width);
+  const Span down = cut(geometry.top, geometry.resized_height, options.height);
   const Image part =
-      resize_region(image, size.width, size.height, options.interpolation,
+      resize_region(image, geometry.resized_width, geometry.resized_height, options.interpolation,
                     {.left = across.begin, .top = down.begin, .width = across.length, .height = down.length});
   if (part.width == options.width && part.height == options.height) return part;
 
@@ -79,7 +52,8 @@ Image resize_and_crop(const Image& image, const PreprocessOptions& options) {
   canvas.pixels.resize(canvas.width * canvas.height * 3);
   if (options.crop_mode == CropMode::border) {
     for (size_t i = 0; i < canvas.pixels.size(); ++i) {
-      canvas.pixels[i] = static_cast<uint8_t>(std::clamp<int64_t>(round_half_even(255 * options.mean[i % 3]), 0, 255));
+      canvas.pixels[i] =
+          static_cast<uint8_t>(std::clamp(std::nearbyint(255 * options.mean[i % 3]), 0.0, 255.0));  // as Python rounds
     }
   }
   for (int64_t y = 0; y < part.height; ++y) {
