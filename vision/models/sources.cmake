@@ -3,5 +3,7 @@ target_sources(fovea_vision PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/registry.cpp
   ${CMAKE_CURRENT_LIST_DIR}/resnet.cpp
   ${CMAKE_CURRENT_LIST_DIR}/resnet_table.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/swin.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/swin_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/vit.cpp
   ${CMAKE_CURRENT_LIST_DIR}/vit_table.cpp)

@@ -1,0 +1,59 @@
+// The names of Swin, as timm has them.
+#include "fovea/vision/models/rows.h"
+#include "fovea/vision/models/swin.h"
+
+namespace fovea {
+namespace {
+
+struct Size {
+  int64_t dim;
+  std::vector<int64_t> depths;
+  std::vector<int64_t> heads;
+};
+
+struct Row {
+  const char* name;
+  Size size;
+  int64_t window;
+  int64_t image;
+};
+
+const std::vector<Row>& table() {
+  static const Size tiny = {96, {2, 2, 6, 2}, {3, 6, 12, 24}};
+  static const Size small = {96, {2, 2, 18, 2}, {3, 6, 12, 24}};
+  static const Size base = {128, {2, 2, 18, 2}, {4, 8, 16, 32}};
+  static const Size large = {192, {2, 2, 18, 2}, {6, 12, 24, 48}};
+  static const std::vector<Row> rows = {
+      {"swin_tiny_patch4_window7_224", tiny, 7, 224},   {"swin_small_patch4_window7_224", small, 7, 224},
+      {"swin_base_patch4_window7_224", base, 7, 224},   {"swin_base_patch4_window12_384", base, 12, 384},
+      {"swin_large_patch4_window7_224", large, 7, 224}, {"swin_large_patch4_window12_384", large, 12, 384},
+  };
+  return rows;
+}
+
+std::shared_ptr<ImageModel> build(const Row& row, const BuildArgs& args) {
+  return std::make_shared<SwinImpl>(SwinOptions{.image_size = args.image_size,
+                                                .window = row.window,
+                                                .dim = row.size.dim,
+                                                .depths = row.size.depths,
+                                                .heads = row.size.heads,
+                                                .in_channels = args.in_channels,
+                                                .num_classes = args.info.num_classes,
+                                                .drop_path = 0.1});
+}
+
+}  // namespace
+
+std::vector<ModelRow> swin_rows() {
+  std::vector<ModelRow> rows;
+  for (const Row& row : table()) {
+    rows.push_back(
+        {.info = {.name = row.name,
+                  .family = "swin",
+                  .preprocess = {.height = row.image, .width = row.image, .crop_pct = row.image == 384 ? 1.0 : 0.9}},
+         .build = [&row](const BuildArgs& args) { return build(row, args); }});
+  }
+  return rows;
+}
+
+}  // namespace fovea
