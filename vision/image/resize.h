@@ -1,9 +1,10 @@
 // Resampling of 8-bit pictures, bit for bit as Pillow's Image.resize does it.
 //
 // Separable filters whose support grows with the reduction (so that they antialias), normalised in double, rounded to
-// fixed point with 22 bits; a horizontal pass, rounded to 8 bits, then a vertical one. bicubic has a = −0.5. nearest
-// takes the pixel under the centre. After Pillow's src/libImaging/Resample.c and Geometry.c (MIT-CMU licence),
-// https://github.com/python-pillow/Pillow
+// fixed point with 22 bits; a horizontal and a vertical pass, the first rounded to 8 bits, in the order of Pillow 13
+// (up to version 12 the horizontal one was always first, which changes single levels of pictures whose height shrinks
+// far more than their width). bicubic has a = −0.5. nearest takes the pixel under the centre. After Pillow's
+// src/libImaging/Resample.c and Geometry.c (MIT-CMU licence), https://github.com/python-pillow/Pillow
 #pragma once
 
 #include <cstdint>
