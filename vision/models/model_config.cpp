@@ -168,8 +168,8 @@ ModelConfig read_model_config(const std::string& path) {
   return config;
 }
 
-void write_model_config(const std::string& path, const std::string& architecture, const PreprocessOptions& preprocess,
-                        const std::vector<std::string>& labels) {
+void write_model_config(const std::string& path, const std::string& architecture, int64_t num_classes,
+                        const PreprocessOptions& preprocess, const std::vector<std::string>& labels) {
   const auto name_of = [](const auto& words, auto value) {
     for (const auto& known : words) {
       if (known.value == value) return known.name;
@@ -184,12 +184,9 @@ void write_model_config(const std::string& path, const std::string& architecture
       {"mean", preprocess.mean},
       {"std", preprocess.std},
   };
-  const nlohmann::ordered_json root = {
-      {"architecture", architecture},
-      {"num_classes", labels.size()},
-      {"label_names", labels},
-      {"pretrained_cfg", pretrained},
-  };
+  nlohmann::ordered_json root = {{"architecture", architecture}, {"num_classes", num_classes}};
+  if (!labels.empty()) root["label_names"] = labels;
+  root["pretrained_cfg"] = pretrained;
   write_file(path, root.dump(2) + "\n");
 }
 

@@ -36,8 +36,9 @@ struct ModelConfig {
 // integer, got string", and Error(resource) above 16 MiB.
 ModelConfig read_model_config(const std::string& path);
 
-// The same keys, with every preprocessing option. Written atomically.
-void write_model_config(const std::string& path, const std::string& architecture, const PreprocessOptions& preprocess,
-                        const std::vector<std::string>& labels);
+// The same keys, with every preprocessing option. Written atomically;
+// `labels` may be empty.
+void write_model_config(const std::string& path, const std::string& architecture, int64_t num_classes,
+                        const PreprocessOptions& preprocess, const std::vector<std::string>& labels);
 
 }  // namespace fovea

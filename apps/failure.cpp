@@ -1,0 +1,56 @@
+#include "fovea/apps/failure.h"
+
+#include <c10/util/Exception.h>
+
+#include <cstdio>
+#include <new>
+#include <system_error>
+
+#include "fovea/modules/error.h"
+
+namespace fovea {
+namespace {
+
+int code_of(ErrorKind kind) { return static_cast<int>(kind); }
+
+// LibTorch reports some of what is a lack of memory as plain errors.
+bool means_out_of_memory(const std::string& text) {
+  return text.find("can't allocate memory") != std::string::npos ||
+         text.find("Storage size calculation overflowed") != std::string::npos ||
+         text.find("not enough memory") != std::string::npos;
+}
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+Failure torch_failure(const c10::Error& error, bool verbose) {
+  const std::string message = error.what_without_backtrace();
+  const bool memory = means_out_of_memory(message);
+  const ErrorKind kind = memory ? ErrorKind::resource : ErrorKind::internal;
+  std::string line = (memory ? "out of memory: " : "") + printable(first_line(message));
+  if (verbose) line += std::string("\n") + error.what();
+  return {code_of(kind), std::move(line)};
+}
+
+}  // namespace
+
+Failure current_failure(bool verbose) {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return {code_of(error.kind()), error.what()};
+  } catch (const c10::OutOfMemoryError& error) {
+    return {code_of(ErrorKind::resource), "out of memory: " + printable(first_line(error.what_without_backtrace()))};
+  } catch (const c10::Error& error) {
+    return torch_failure(error, verbose);
+  } catch (const std::bad_alloc&) {
+    return {code_of(ErrorKind::resource), "out of memory"};
+  } catch (const std::system_error& error) {  // a thread that could not be started
+    return {code_of(ErrorKind::resource), printable(error.what())};
+  } catch (const std::exception& error) {
+    return {code_of(ErrorKind::internal), printable(first_line(error.what()))};
+  }
+}
+
+void print_failure(const Failure& failure) { std::fprintf(stderr, "error: %s\n", failure.message.c_str()); }
+
+}  // namespace fovea

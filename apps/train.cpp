@@ -1,0 +1,152 @@
+// fovea train: makes or goes on making the weights of a network from a folder of labelled images.
+#include <ATen/Context.h>
+
+#include <CLI/CLI.hpp>
+
+#include "fovea/apps/arguments.h"
+#include "fovea/apps/command.h"
+#include "fovea/apps/device.h"
+#include "fovea/apps/output.h"
+#include "fovea/apps/progress.h"
+#include "fovea/apps/resources.h"
+#include "fovea/apps/signals.h"
+#include "fovea/datasets/embedded.h"
+#include "fovea/datasets/idx_dataset.h"
+#include "fovea/datasets/labels.h"
+#include "fovea/modules/error.h"
+#include "fovea/modules/weights/load_weights.h"
+#include "fovea/vision/models/model_config.h"
+#include "fovea/vision/training/trainer.h"
+
+namespace fovea {
+namespace {
+
+struct TrainArguments {
+  ModelOptions model;
+  std::string data;
+  std::string labels;
+  std::string output;
+  std::optional<int64_t> epochs;
+  std::optional<int64_t> batch_size;
+  double learning_rate = 0;  // 0: as the recipe says
+  int64_t seed = 0;
+  int64_t save_every = 0;  // steps
+  bool resume = false;
+  bool force = false;
+};
+
+struct Start {
+  NamedModel named;
+  std::vector<std::string> labels;  // may be empty
+};
+
+// The network before its first step. Its random start depends on the seed alone.
+Start start(const TrainArguments& options) {
+  at::manual_seed(static_cast<uint64_t>(options.seed));
+  Start start;
+  if (!options.labels.empty()) start.labels = read_labels(options.labels);
+  const EmbeddedModel* const embedded = find_embedded(options.model.model);
+  if (embedded != nullptr) {
+    start.named = create_embedded(embedded->name);
+    if (start.labels.empty()) start.labels = read_labels(resource(embedded->labels).string());
+  } else {
+    require(options.model.classes || !start.labels.empty(), ErrorKind::usage,
+            "--model {} needs --classes or --labels, so that it fits the data", printable(options.model.model));
+    start.named = create_model(options.model.model,
+                               {.num_classes = options.model.classes.value_or(static_cast<int64_t>(start.labels.size())),
+                                .image_size = options.model.image_size});
+  }
+  const int64_t classes = start.named.info.num_classes;
+  const auto names = static_cast<int64_t>(start.labels.size());
+  require(names == 0 || names == classes, ErrorKind::usage, "{}: {} labels, but the model has {} classes",
+          printable(options.labels), names, classes);
+  require(options.model.classes.value_or(classes) == classes, ErrorKind::usage, "{} has {} classes, {} were asked for",
+          start.named.info.name, classes, options.model.classes.value_or(0));
+  if (!options.model.weights.empty()) {
+    load_weights(start.named.model->module(), options.model.weights,
+                 {.allow_missing = options.model.allow_missing,
+                  .allow_unexpected = options.model.allow_unexpected,
+                  .allow_non_finite = options.model.allow_non_finite});
+  }
+  return start;
+}
+
+Recipe recipe_for(const TrainArguments& options, const std::string& family) {
+  Recipe recipe = default_recipe(family);
+  recipe.epochs = options.epochs.value_or(recipe.epochs);
+  recipe.batch_size = options.batch_size.value_or(recipe.batch_size);
+  if (options.learning_rate > 0) recipe.learning_rate = options.learning_rate;
+  return recipe;
+}
+
+std::string epoch_line(const EpochReport& epoch) {
+  std::string line = fmt::format("epoch {} of {}: loss {:.4f}", epoch.epoch, epoch.epochs, epoch.train_loss);
+  if (epoch.test) line += fmt::format(", test accuracy {:.2f} %", epoch.test->percent());
+  return line + "\n";
+}
+
+int run(const TrainArguments& options, const CommonOptions& common) {
+  require(!options.resume || !options.force, ErrorKind::usage, "--resume and --force contradict each other");
+  const Runtime runtime = select_runtime(common);
+  require(runtime.dtype == at::kFloat, ErrorKind::usage, "train: weights are trained in float32, leave --dtype out");
+  const auto [named, labels] = start(options);
+  const IdxFolder data = open_idx_folder(options.data, named.info.num_classes);
+  named.model->module().to(runtime.device);
+
+  const TrainOptions how{.output = options.output,
+                         .model = named.info.name,
+                         .recipe = recipe_for(options, named.info.family),
+                         .preprocess = named.info.preprocess,
+                         .seed = static_cast<uint64_t>(options.seed),
+                         .save_every = options.save_every,
+                         .resume = options.resume,
+                         .force = options.force,
+                         .stop = &stop_requested()};
+  std::optional<Progress> progress;
+  const TrainCallbacks callbacks{
+      .on_step =
+          [&](const StepReport& report) {
+            if (!progress) progress.emplace("train", report.total_steps);
+            progress->update(report.step, fmt::format("loss {:.4f}", report.loss));
+          },
+      .on_epoch =
+          [&](const EpochReport& report) {
+            if (progress) progress->clear();
+            print_output(epoch_line(report));
+          }};
+  const TrainResult result = train_classifier(*named.model, {.train = *data.train, .test = data.test.get()}, how, callbacks);
+  progress.reset();
+  if (result.interrupted) return exit_code_of(stop_signal());
+
+  const std::string config = (std::filesystem::path(options.output) / "config.json").string();
+  write_model_config(config, named.info.name, named.info.num_classes, named.info.preprocess, labels);
+  if (result.test) {
+    print_output(fmt::format("test accuracy {:.2f} % ({} of {})\n", result.test->percent(), result.test->correct,
+                             result.test->total));
+  }
+  print_output(fmt::format("try it: fovea classify --model {} IMAGE\n", printable(options.output)));
+  return 0;
+}
+
+}  // namespace
+
+Command add_train(CLI::App& program, CommonOptions& common) {
+  CLI::App* app = program.add_subcommand("train", "Train a network on labelled images");
+  auto options = std::make_shared<TrainArguments>();
+  add_model_options(*app, options->model);
+  app->get_option("--model")->required();
+  app->add_option("--data", options->data, "Folder of MNIST's kind (IDX files)")->required()->type_name("PATH");
+  app->add_option("--labels", options->labels, "Names of the classes, one a line")->type_name("FILE");
+  app->add_option("--output", options->output, "Folder for weights and state")->required()->type_name("DIR");
+  add_integer(*app, "--epochs", options->epochs, {.least = 1, .most = 1'000'000}, "Passes over the data");
+  add_integer(*app, "--batch-size", options->batch_size, {.least = 1, .most = 1'000'000}, "Images a step");
+  add_positive(*app, "--lr", options->learning_rate, "Highest learning rate");
+  add_integer(*app, "--seed", options->seed, {.least = 0}, "Of everything random (0)");
+  add_integer(*app, "--save-every", options->save_every, {.least = 1}, "Steps between saved states (an epoch)");
+  app->add_flag("--resume", options->resume, "Go on from the state in the output folder");
+  app->add_flag("--force", options->force, "Replace an earlier run in the output folder");
+  add_common_options(*app, common);
+  return {app, [options, &common] { return run(*options, common); }};
+}
+
+}  // namespace fovea
