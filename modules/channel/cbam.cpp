@@ -1,5 +1,7 @@
 #include "fovea/modules/channel/cbam.h"
 
+#include <c10/core/GradMode.h>
+
 #include "fovea/modules/attention/backend.h"
 #include "fovea/modules/error.h"
 
@@ -17,23 +19,29 @@ struct Problem {
   const CbamArgs& args;
 };
 
-bool has_channel(const CbamArgs& args) { return args.mlp.fc1_weight.defined(); }
-bool has_spatial(const CbamArgs& args) { return args.spatial.weight.defined(); }
+bool has_channel(const CbamArgs& args) {
+  return args.mlp.fc1_weight.defined();
+}
+bool has_spatial(const CbamArgs& args) {
+  return args.spatial.weight.defined();
+}
 
 Gated reference(const Problem& problem) {
   const auto& [x, args] = problem;
   Gated gated{.output = x};
   if (has_channel(args)) {
-    const auto pooled = at::cat({x.mean({2, 3}), x.amax({2, 3})});           // [2B,C]
+    const auto pooled = at::cat({x.mean({2, 3}), x.amax({2, 3})});                // [2B,C]
     const auto scores = args.mlp(pooled).view({2, x.size(0), x.size(1)}).sum(0);  // [B,C]
     gated.channel_gate = apply_gate(scores, args.gate).view({x.size(0), x.size(1), 1, 1});
     gated.output = x * gated.channel_gate;
   }
   if (has_spatial(args)) {
-    const auto& y = gated.output;
+    const auto y = gated.output;
     const auto pooled = at::cat({y.mean(1, /*keepdim=*/true), y.amax(1, /*keepdim=*/true)}, 1);  // [B,2,h,w]
     gated.spatial_gate = apply_gate(args.spatial(pooled), args.gate);
-    gated.output = y * gated.spatial_gate;
+    // The tensor between the gates is ours to overwrite, which spares the pages of another one.
+    const bool in_place = has_channel(args) && !at::GradMode::is_enabled();
+    gated.output = in_place ? y.mul_(gated.spatial_gate) : y * gated.spatial_gate;
   }
   return gated;
 }
@@ -55,8 +63,8 @@ void check(const at::Tensor& x, const CbamArgs& args) {
           ErrorKind::data, "cbam: spatial weight must be [1,2,k,k] with k odd, got [{}]",
           fmt::join(weight.sizes(), ","));
   detail::check_weight("cbam", "spatial weight", weight, x);
-  for (const auto* tensor : {&args.spatial.norm_weight, &args.spatial.norm_bias, &args.spatial.running_mean,
-                             &args.spatial.running_var}) {
+  for (const auto* tensor :
+       {&args.spatial.norm_weight, &args.spatial.norm_bias, &args.spatial.running_mean, &args.spatial.running_var}) {
     require(tensor->defined() && tensor->numel() == 1, ErrorKind::data,
             "cbam: every tensor of the spatial batch norm must be [1]");
   }
@@ -94,7 +102,9 @@ std::string explain_cbam(const at::Tensor& x, const CbamArgs& args) {
   return backends().explain({x, args});
 }
 
-CbamChannelImpl::CbamChannelImpl(const CbamOptions& options) : options(checked(options)) { reset(); }
+CbamChannelImpl::CbamChannelImpl(const CbamOptions& options) : options(checked(options)) {
+  reset();
+}
 
 void CbamChannelImpl::reset() {
   const int64_t width =
@@ -106,7 +116,9 @@ void CbamChannelImpl::reset() {
   fc2 = register_module("fc2", fully_connected(width, options.channels));
 }
 
-CbamConvImpl::CbamConvImpl(const CbamOptions& options) : options(checked(options)) { reset(); }
+CbamConvImpl::CbamConvImpl(const CbamOptions& options) : options(checked(options)) {
+  reset();
+}
 
 void CbamConvImpl::reset() {
   conv = register_module("conv", Conv2d({.in_channels = 2,
@@ -117,9 +129,13 @@ void CbamConvImpl::reset() {
   bn = register_module("bn", BatchNorm2d({.channels = 1, .momentum = options.momentum}));
 }
 
-CbamSpatialImpl::CbamSpatialImpl(const CbamOptions& options) : options(checked(options)) { reset(); }
+CbamSpatialImpl::CbamSpatialImpl(const CbamOptions& options) : options(checked(options)) {
+  reset();
+}
 
-void CbamSpatialImpl::reset() { conv = register_module("conv", std::make_shared<CbamConvImpl>(options)); }
+void CbamSpatialImpl::reset() {
+  conv = register_module("conv", std::make_shared<CbamConvImpl>(options));
+}
 
 SpatialScore CbamSpatialImpl::score() const {
   const auto& bn = *conv->bn;
@@ -133,7 +149,9 @@ SpatialScore CbamSpatialImpl::score() const {
           .training = bn.is_training()};
 }
 
-CbamImpl::CbamImpl(const CbamOptions& options) : options(checked(options)) { reset(); }
+CbamImpl::CbamImpl(const CbamOptions& options) : options(checked(options)) {
+  reset();
+}
 
 void CbamImpl::reset() {
   channel = nullptr;

@@ -13,25 +13,25 @@ namespace fovea {
 
 // The convolution of the spatial gate and the batch norm behind it.
 struct SpatialScore {
-  at::Tensor weight;        // [1,2,k,k], k odd; input channel 0 is the mean, 1 the maximum (timm's order)
-  at::Tensor norm_weight;   // [1], as the rest of the batch norm
+  at::Tensor weight;       // [1,2,k,k], k odd; input channel 0 is the mean, 1 the maximum (timm's order)
+  at::Tensor norm_weight;  // [1], as the rest of the batch norm
   at::Tensor norm_bias;
   at::Tensor running_mean;  // changed in place when training
   at::Tensor running_var;
   double eps = 1e-5;
   double momentum = 0.1;
-  bool training = false;    // normalise by the statistics of this batch
+  bool training = false;  // normalise by the statistics of this batch
 
   at::Tensor operator()(const at::Tensor& pooled) const;  // [B,2,h,w] → [B,1,h,w]
 };
 
 struct CbamArgs {
-  SqueezeMlp mlp;                                     // undefined weights: no channel gate
-  SpatialScore spatial;                               // undefined weight: no spatial gate
+  SqueezeMlp mlp;        // undefined weights: no channel gate
+  SpatialScore spatial;  // undefined weight: no spatial gate
   Gate gate = Gate::sigmoid;
   const torch::nn::Module* channel_module = nullptr;  // the layers whose names a recorder gives to the maps
   const torch::nn::Module* spatial_module = nullptr;
-  std::string backend;                                // run this row of the table or throw; empty: the first that accepts
+  std::string backend;  // run this row of the table or throw; empty: the first that accepts
 };
 
 // y = x·gate(mlp(mean(x)) + mlp(max(x)))              over pixels, the gate [B,C] over channels
@@ -49,11 +49,11 @@ enum class CbamArrangement { channel_then_spatial, channel, spatial };
 
 struct CbamOptions {
   int64_t channels = 0;
-  int64_t reduction = 16;     // channels of x for each squeezed one
-  int64_t squeeze = 0;        // the squeezed width itself; 0: channels/reduction, rounded, at least 1
-  bool bias = false;          // of the channel gate's layers; a checkpoint that has them (the authors') brings its own
-  int64_t kernel = 7;         // side of the spatial gate's convolution, pixels, odd
-  double momentum = 0.1;      // of the spatial gate's batch norm: timm 0.1, the authors 0.01
+  int64_t reduction = 16;  // channels of x for each squeezed one
+  int64_t squeeze = 0;     // the squeezed width itself; 0: channels/reduction, rounded, at least 1
+  bool bias = false;       // of the channel gate's layers; a checkpoint that has them (the authors') brings its own
+  int64_t kernel = 7;      // side of the spatial gate's convolution, pixels, odd
+  double momentum = 0.1;   // of the spatial gate's batch norm: timm 0.1, the authors 0.01
   Gate gate = Gate::sigmoid;
   CbamArrangement arrangement = CbamArrangement::channel_then_spatial;
 };

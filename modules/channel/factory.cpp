@@ -14,9 +14,7 @@ using Options = ChannelAttentionOptions;
 
 template <CbamArrangement arrangement>
 AnyModule make_cbam(const Options& options) {
-  return AnyModule(Cbam({.channels = options.channels,
-                         .reduction = options.reduction,
-                         .arrangement = arrangement}));
+  return AnyModule(Cbam({.channels = options.channels, .reduction = options.reduction, .arrangement = arrangement}));
 }
 
 struct Row {

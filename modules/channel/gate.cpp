@@ -24,7 +24,9 @@ int64_t squeeze_width(int64_t channels, int64_t reduction, int64_t divisor) {
 namespace detail {
 namespace {
 
-std::string shape(const at::Tensor& tensor) { return fmt::format("[{}]", fmt::join(tensor.sizes(), ",")); }
+std::string shape(const at::Tensor& tensor) {
+  return fmt::format("[{}]", fmt::join(tensor.sizes(), ","));
+}
 
 }  // namespace
 

@@ -32,7 +32,7 @@ int64_t squeeze_width(int64_t channels, int64_t reduction, int64_t divisor);
 namespace detail {
 
 // Throw Error(data) naming `function` and both shapes.
-void check_feature_map(const char* function, const at::Tensor& x);                      // floating [B,C,h,w], h·w > 0
+void check_feature_map(const char* function, const at::Tensor& x);  // floating [B,C,h,w], h·w > 0
 void check_weight(const char* function, const char* name, const at::Tensor& weight, const at::Tensor& x);
 void check_mlp(const char* function, const SqueezeMlp& mlp, const at::Tensor& x);
 

@@ -18,7 +18,7 @@ struct Problem {
 
 Excited reference(const Problem& problem) {
   const auto& [x, args] = problem;
-  const auto scores = args.mlp(x.mean({2, 3}));                                           // [B,C]
+  const auto scores = args.mlp(x.mean({2, 3}));  // [B,C]
   const auto gate = apply_gate(scores, args.gate).view({x.size(0), x.size(1), 1, 1});
   return {x * gate, gate};
 }
@@ -50,7 +50,8 @@ std::string explain_squeeze_excite(const at::Tensor& x, const SqueezeExciteArgs&
 
 SqueezeExciteImpl::SqueezeExciteImpl(const SqueezeExciteOptions& options) : options(options) {
   require(options.channels > 0 && options.reduction > 0 && options.divisor > 0 && options.squeeze >= 0,
-          ErrorKind::usage, "SqueezeExcite: channels {}, reduction {}, divisor {} must be positive, squeeze {} not less",
+          ErrorKind::usage,
+          "SqueezeExcite: channels {}, reduction {}, divisor {} must be positive, squeeze {} not less",
           options.channels, options.reduction, options.divisor, options.squeeze);
   reset();
 }
@@ -58,16 +59,13 @@ SqueezeExciteImpl::SqueezeExciteImpl(const SqueezeExciteOptions& options) : opti
 void SqueezeExciteImpl::reset() {
   const int64_t width =
       options.squeeze > 0 ? options.squeeze : squeeze_width(options.channels, options.reduction, options.divisor);
-  fc1 = register_module(
-      "fc1", Conv2d({.in_channels = options.channels, .out_channels = width, .bias = options.bias}));
-  fc2 = register_module(
-      "fc2", Conv2d({.in_channels = width, .out_channels = options.channels, .bias = options.bias}));
+  fc1 = register_module("fc1", Conv2d({.in_channels = options.channels, .out_channels = width, .bias = options.bias}));
+  fc2 = register_module("fc2", Conv2d({.in_channels = width, .out_channels = options.channels, .bias = options.bias}));
 }
 
 at::Tensor SqueezeExciteImpl::forward(const at::Tensor& x) {
-  return squeeze_excite(x, {.mlp = {fc1->weight, fc1->bias, fc2->weight, fc2->bias},
-                            .gate = options.gate,
-                            .module = this});
+  return squeeze_excite(
+      x, {.mlp = {fc1->weight, fc1->bias, fc2->weight, fc2->bias}, .gate = options.gate, .module = this});
 }
 
 }  // namespace fovea

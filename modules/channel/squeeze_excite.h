@@ -28,10 +28,10 @@ std::string explain_squeeze_excite(const at::Tensor& x, const SqueezeExciteArgs&
 
 struct SqueezeExciteOptions {
   int64_t channels = 0;
-  int64_t reduction = 16;     // channels of x for each squeezed one
-  int64_t divisor = 8;        // the squeezed width is rounded to a multiple of this, and at least this
-  int64_t squeeze = 0;        // the squeezed width itself (torchvision's squeeze_channels); 0: from reduction
-  bool bias = true;           // of both fully connected layers
+  int64_t reduction = 16;  // channels of x for each squeezed one
+  int64_t divisor = 8;     // the squeezed width is rounded to a multiple of this, and at least this
+  int64_t squeeze = 0;     // the squeezed width itself (torchvision's squeeze_channels); 0: from reduction
+  bool bias = true;        // of both fully connected layers
   Gate gate = Gate::sigmoid;
 };
 

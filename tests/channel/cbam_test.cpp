@@ -28,7 +28,9 @@ SpatialScore as_spatial(Weights& weights, at::ScalarType type) {
   return spatial;
 }
 
-SqueezeMlp as_mlp(const Weights& weights) { return {weights.fc1, weights.b1, weights.fc2, weights.b2}; }
+SqueezeMlp as_mlp(const Weights& weights) {
+  return {weights.fc1, weights.b1, weights.fc2, weights.b2};
+}
 
 TEST(Cbam, EqualsLoopsOnSeededShapes) {
   for (uint64_t seed = 0; seed < 150; ++seed) {
@@ -115,9 +117,9 @@ TEST(Cbam, KeysAreTimms) {
     for (const auto& item : layer->named_buffers()) names.push_back(item.key());
     return names;
   };
-  const std::vector<std::string> spatial = {"spatial.conv.conv.weight",      "spatial.conv.bn.weight",
-                                            "spatial.conv.bn.bias",          "spatial.conv.bn.running_mean",
-                                            "spatial.conv.bn.running_var",   "spatial.conv.bn.num_batches_tracked"};
+  const std::vector<std::string> spatial = {"spatial.conv.conv.weight",    "spatial.conv.bn.weight",
+                                            "spatial.conv.bn.bias",        "spatial.conv.bn.running_mean",
+                                            "spatial.conv.bn.running_var", "spatial.conv.bn.num_batches_tracked"};
   auto all = spatial;
   all.insert(all.begin(), {"channel.fc1.weight", "channel.fc2.weight"});
   EXPECT_THAT(keys({.channels = 64}), ::testing::UnorderedElementsAreArray(all));
@@ -133,8 +135,8 @@ TEST(Cbam, KeysAreTimms) {
 TEST(Cbam, RefusesWhatDoesNotFit) {
   Cbam layer({.channels = 64});
   const auto forward = [&](const at::Tensor& x) { return error_of([&] { layer->forward(x); }); };
-  EXPECT_THAT(forward(at::zeros({2, 32, 7, 7})), AllOf(StartsWith("3: cbam"), HasSubstr("[4,64,1,1]"),
-                                                       HasSubstr("[2,32,7,7]")));
+  EXPECT_THAT(forward(at::zeros({2, 32, 7, 7})),
+              AllOf(StartsWith("3: cbam"), HasSubstr("[4,64,1,1]"), HasSubstr("[2,32,7,7]")));
   EXPECT_THAT(forward(at::zeros({2, 64, 7})), HasSubstr("[2,64,7]"));
   EXPECT_THAT(forward(at::zeros({2, 64, 7, 0})), HasSubstr("no pixels"));
   EXPECT_THAT(forward(at::zeros({2, 64, 7, 7}, at::kDouble)), AllOf(HasSubstr("Double"), HasSubstr("Float")));
@@ -173,8 +175,11 @@ TEST(Cbam, RecordsBothGatesAndNothingChanges) {
   EXPECT_EQ(maps[1].grid.height, 6);
   EXPECT_EQ(maps[1].grid.width, 9);
   const auto& channel = *layer->channel;
-  const Weights weights{.fc1 = channel.fc1->weight, .b1 = channel.fc1->bias, .fc2 = channel.fc2->weight,
-                        .b2 = channel.fc2->bias, .conv = layer->spatial->conv->conv->weight,
+  const Weights weights{.fc1 = channel.fc1->weight,
+                        .b1 = channel.fc1->bias,
+                        .fc2 = channel.fc2->weight,
+                        .b2 = channel.fc2->bias,
+                        .conv = layer->spatial->conv->conv->weight,
                         .gain = 1 / std::sqrt(1 + 1e-5)};
   Gates expected{.output = wide(x).clone()};
   gate_channels(expected, weights, Gate::sigmoid, /*with_maximum=*/true);

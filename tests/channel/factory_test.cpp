@@ -3,10 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "fovea/tests/channel/oracle.h"
 #include "fovea/modules/channel/cbam.h"
 #include "fovea/modules/channel/squeeze_excite.h"
 #include "fovea/modules/module.h"
+#include "fovea/tests/channel/oracle.h"
 
 namespace fovea::testing {
 namespace {

@@ -15,9 +15,9 @@
 namespace fovea::testing {
 
 struct Weights {
-  at::Tensor fc1, b1, fc2, b2;          // [r,C,1,1], [r] or undefined, …
-  at::Tensor conv;                      // [1,2,k,k]
-  double gain = 1, shift = 0;           // of the spatial batch norm, as one line
+  at::Tensor fc1, b1, fc2, b2;  // [r,C,1,1], [r] or undefined, …
+  at::Tensor conv;              // [1,2,k,k]
+  double gain = 1, shift = 0;   // of the spatial batch norm, as one line
 };
 
 struct Gates {
@@ -138,17 +138,23 @@ struct Case {
 
   at::Tensor input() const {
     switch (strides) {
-      case Strides::contiguous: return draw({B, C, h, w});
-      case Strides::channels_last: return draw({B, C, h, w}).contiguous(at::MemoryFormat::ChannelsLast);
-      case Strides::transposed: return draw({w, h, C, B}).permute({3, 2, 1, 0});
-      case Strides::sliced: return draw({B, C + 2, h + 1, 2 * w}).slice(1, 1, C + 1).slice(2, 1).slice(3, 0, 2 * w, 2);
-      case Strides::expanded: return draw({B, C, 1, w}).expand({B, C, h, w});
+      case Strides::contiguous:
+        return draw({B, C, h, w});
+      case Strides::channels_last:
+        return draw({B, C, h, w}).contiguous(at::MemoryFormat::ChannelsLast);
+      case Strides::transposed:
+        return draw({w, h, C, B}).permute({3, 2, 1, 0});
+      case Strides::sliced:
+        return draw({B, C + 2, h + 1, 2 * w}).slice(1, 1, C + 1).slice(2, 1).slice(3, 0, 2 * w, 2);
+      case Strides::expanded:
+        return draw({B, C, 1, w}).expand({B, C, h, w});
     }
     return {};
   }
 
   Weights weights() const {
-    Weights weights{.fc1 = draw({squeeze, C, 1, 1}), .fc2 = draw({C, squeeze, 1, 1}), .conv = draw({1, 2, kernel, kernel})};
+    Weights weights{
+        .fc1 = draw({squeeze, C, 1, 1}), .fc2 = draw({C, squeeze, 1, 1}), .conv = draw({1, 2, kernel, kernel})};
     if (bias) weights.b1 = draw({squeeze});
     if (bias) weights.b2 = draw({C});
     return weights;

@@ -15,7 +15,9 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-SqueezeMlp as_mlp(const Weights& weights) { return {weights.fc1, weights.b1, weights.fc2, weights.b2}; }
+SqueezeMlp as_mlp(const Weights& weights) {
+  return {weights.fc1, weights.b1, weights.fc2, weights.b2};
+}
 
 Gates oracle(const at::Tensor& x, const Weights& weights, Gate gate) {
   Gates gates{.output = wide(x).clone()};
@@ -40,8 +42,8 @@ TEST(SqueezeExcite, TakesMatricesAndKeepsChannelsLast) {
   const auto fc1 = at::randn({3, 24}), fc2 = at::randn({24, 3});
   const auto y = squeeze_excite(x, {.mlp = {.fc1_weight = fc1, .fc2_weight = fc2}});
   EXPECT_TRUE(y.is_contiguous(at::MemoryFormat::ChannelsLast));
-  const auto as_convolutions = squeeze_excite(
-      x, {.mlp = {.fc1_weight = fc1.view({3, 24, 1, 1}), .fc2_weight = fc2.view({24, 3, 1, 1})}});
+  const auto as_convolutions =
+      squeeze_excite(x, {.mlp = {.fc1_weight = fc1.view({3, 24, 1, 1}), .fc2_weight = fc2.view({24, 3, 1, 1})}});
   EXPECT_TRUE(at::equal(y, as_convolutions));
 }
 
@@ -92,7 +94,8 @@ TEST(SqueezeExcite, RefusesWhatDoesNotFit) {
   EXPECT_THAT(call({}), HasSubstr("[out,in]"));
   EXPECT_THAT(call({.fc1_weight = at::zeros({2, 4}), .fc2_weight = at::zeros({4, 3})}),
               AllOf(HasSubstr("[4,3]"), HasSubstr("[2,4]")));
-  EXPECT_THAT(call({at::zeros({2, 4}), at::zeros({3}), at::zeros({4, 2}), {}}), AllOf(HasSubstr("[3]"), HasSubstr("[2,4]")));
+  EXPECT_THAT(call({at::zeros({2, 4}), at::zeros({3}), at::zeros({4, 2}), {}}),
+              AllOf(HasSubstr("[3]"), HasSubstr("[2,4]")));
   EXPECT_THAT(error_of([] { SqueezeExcite(SqueezeExciteOptions{}); }), StartsWith("2: SqueezeExcite: channels 0"));
   EXPECT_THAT(error_of([] { SqueezeExcite({.channels = 8, .reduction = 0}); }), StartsWith("2: "));
 }
@@ -101,9 +104,8 @@ TEST(SqueezeExcite, ExplainsItsBackends) {
   const Case c(3);
   const SqueezeExciteArgs args{.mlp = as_mlp(c.weights())};
   EXPECT_EQ(explain_squeeze_excite(c.input(), args), "reference: runs\n");
-  EXPECT_THAT(error_of([&] {
-    squeeze_excite(c.input(), {.mlp = args.mlp, .backend = "nonesuch"});
-  }), AllOf(HasSubstr("nonesuch"), HasSubstr("reference")));
+  EXPECT_THAT(error_of([&] { squeeze_excite(c.input(), {.mlp = args.mlp, .backend = "nonesuch"}); }),
+              AllOf(HasSubstr("nonesuch"), HasSubstr("reference")));
 }
 
 TEST(SqueezeExcite, RecordsItsGateAndNothingChanges) {

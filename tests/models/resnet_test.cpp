@@ -20,8 +20,14 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 ResNetOptions small(const std::string& slot = "", ResNetBlock block = ResNetBlock::basic) {
-  return {.block = block, .depths = {1, 2, 1}, .widths = {8, 16, 24}, .slot = slot, .stem = ResNetStem::plain,
-          .stem_width = 8, .in_channels = 1, .num_classes = 10};
+  return {.block = block,
+          .depths = {1, 2, 1},
+          .widths = {8, 16, 24},
+          .slot = slot,
+          .stem = ResNetStem::plain,
+          .stem_width = 8,
+          .in_channels = 1,
+          .num_classes = 10};
 }
 
 // Numbers away from their start, where every block is closed by a norm of weight 0.
@@ -93,7 +99,9 @@ TEST(ResNet, RefusesWhatDoesNotFit) {
   EXPECT_THAT(error_of([] { ResNet({.depths = {1}, .widths = {8}, .slot = "nonesuch"}); }),
               AllOf(StartsWith("2: "), HasSubstr("nonesuch"), HasSubstr("cbam")));
   ResNet model(small());
-  EXPECT_THAT(error_of([&] { model->forward(at::zeros({2, 3, 8, 8})); }),
+  EXPECT_THAT(error_of([&] {
+                model->forward(at::zeros({2, 3, 8, 8}));
+              }),
               AllOf(StartsWith("3: "), HasSubstr("[B,1,h,w]"), HasSubstr("[2,3,8,8]")));
   EXPECT_THAT(error_of([&] { model->forward(at::zeros({1, 8, 8})); }), HasSubstr("[1,8,8]"));
   EXPECT_THAT(error_of([&] { model->forward(at::zeros({1, 1, 0, 8})); }), HasSubstr("0×8"));

@@ -20,20 +20,23 @@ ResidualStep make_step(const Conv2dOptions& options, double initial_weight = 1) 
   return step;
 }
 
-at::Tensor run(const ResidualStep& step, const at::Tensor& x, Activation activation,
-               const at::Tensor& residual = {}) {
+at::Tensor run(const ResidualStep& step, const at::Tensor& x, Activation activation, const at::Tensor& residual = {}) {
   return conv_norm(step.conv.ptr(), step.bn.ptr(), x, activation, residual);
 }
 
-void pack(ResidualStep& step) { step.conv->pack_with(step.bn.get()); }
+void pack(ResidualStep& step) {
+  step.conv->pack_with(step.bn.get());
+}
 
 // Pixels along one side behind a layer of stride 2 and padding (kernel − 1)/2.
-int64_t halved(int64_t side) { return (side + 1) / 2; }
+int64_t halved(int64_t side) {
+  return (side + 1) / 2;
+}
 
 ResNetOptions checked(const ResNetOptions& options) {
   require(!options.depths.empty() && options.depths.size() == options.widths.size(), ErrorKind::usage,
-          "ResNet: depths [{}] must name the blocks of as many stages as widths [{}]",
-          fmt::join(options.depths, ","), fmt::join(options.widths, ","));
+          "ResNet: depths [{}] must name the blocks of as many stages as widths [{}]", fmt::join(options.depths, ","),
+          fmt::join(options.widths, ","));
   for (size_t i = 0; i < options.depths.size(); ++i) {
     require(options.depths[i] > 0 && options.widths[i] > 0, ErrorKind::usage,
             "ResNet: stage {} has depth {} and width {}, both must be positive", i + 1, options.depths[i],
@@ -47,7 +50,9 @@ ResNetOptions checked(const ResNetOptions& options) {
 
 }  // namespace
 
-ShortcutImpl::ShortcutImpl(const ResidualBlockOptions& options) : options(options) { reset(); }
+ShortcutImpl::ShortcutImpl(const ResidualBlockOptions& options) : options(options) {
+  reset();
+}
 
 void ShortcutImpl::reset() {
   step = make_step({.in_channels = options.in_channels,
@@ -58,17 +63,23 @@ void ShortcutImpl::reset() {
   register_module("1", step.bn);
 }
 
-void ShortcutImpl::pack() { fovea::pack(step); }
+void ShortcutImpl::pack() {
+  fovea::pack(step);
+}
 
-at::Tensor ShortcutImpl::forward(const at::Tensor& x) { return run(step, x, Activation::none); }
+at::Tensor ShortcutImpl::forward(const at::Tensor& x) {
+  return run(step, x, Activation::none);
+}
 
-ResidualBlockImpl::ResidualBlockImpl(const ResidualBlockOptions& options) : options(options) { reset(); }
+ResidualBlockImpl::ResidualBlockImpl(const ResidualBlockOptions& options) : options(options) {
+  reset();
+}
 
 void ResidualBlockImpl::reset() {
   const int64_t in = options.in_channels, width = options.width, out = options.out_channels(), stride = options.stride;
   const auto kernel = [](int64_t from, int64_t to, int64_t side, int64_t step = 1) {
-    return Conv2dOptions{.in_channels = from, .out_channels = to, .kernel = side, .stride = step, .padding = side / 2,
-                         .bias = false};
+    return Conv2dOptions{
+        .in_channels = from, .out_channels = to, .kernel = side, .stride = step, .padding = side / 2, .bias = false};
   };
   const auto convs = options.block == ResNetBlock::basic
                          ? std::vector{kernel(in, width, 3, stride), kernel(width, out, 3)}
@@ -103,7 +114,9 @@ at::Tensor ResidualBlockImpl::forward(const at::Tensor& x) {
   return y.add_(downsample ? downsample->forward(x) : x).relu_();
 }
 
-ResNetStageImpl::ResNetStageImpl(const ResNetStageOptions& options) : options(options) { reset(); }
+ResNetStageImpl::ResNetStageImpl(const ResNetStageOptions& options) : options(options) {
+  reset();
+}
 
 void ResNetStageImpl::reset() {
   blocks.clear();
@@ -121,7 +134,9 @@ at::Tensor ResNetStageImpl::forward(const at::Tensor& x) {
   return y;
 }
 
-ResNetImpl::ResNetImpl(const ResNetOptions& options) : options(checked(options)) { reset(); }
+ResNetImpl::ResNetImpl(const ResNetOptions& options) : options(checked(options)) {
+  reset();
+}
 
 void ResNetImpl::reset() {
   const bool pooled = options.stem == ResNetStem::pooled;
@@ -134,10 +149,8 @@ void ResNetImpl::reset() {
   register_module("conv1", stem.conv);
   register_module("bn1", stem.bn);
   stages.clear();
-  ResidualBlockOptions block{.block = options.block,
-                             .in_channels = options.stem_width,
-                             .slot = options.slot,
-                             .reduction = options.reduction};
+  ResidualBlockOptions block{
+      .block = options.block, .in_channels = options.stem_width, .slot = options.slot, .reduction = options.reduction};
   for (size_t i = 0; i < options.depths.size(); ++i) {
     block.width = options.widths[i];
     block.stride = i == 0 ? 1 : 2;
@@ -152,7 +165,9 @@ void ResNetImpl::reset() {
   }
 }
 
-void ResNetImpl::pack() { fovea::pack(stem); }
+void ResNetImpl::pack() {
+  fovea::pack(stem);
+}
 
 at::Tensor ResNetImpl::forward_features(const at::Tensor& x) {
   require(x.defined() && x.dim() == 4 && x.size(1) == options.in_channels, ErrorKind::data,
@@ -165,9 +180,13 @@ at::Tensor ResNetImpl::forward_features(const at::Tensor& x) {
   return y;
 }
 
-at::Tensor ResNetImpl::pool(const at::Tensor& features) { return features.mean({2, 3}); }
+at::Tensor ResNetImpl::pool(const at::Tensor& features) {
+  return features.mean({2, 3});
+}
 
-at::Tensor ResNetImpl::classify(const at::Tensor& pooled) { return fc ? fc->forward(pooled) : pooled; }
+at::Tensor ResNetImpl::classify(const at::Tensor& pooled) {
+  return fc ? fc->forward(pooled) : pooled;
+}
 
 TokenGrid ResNetImpl::grid(int64_t height, int64_t width) const {
   require(height > 0 && width > 0, ErrorKind::data, "ResNet: no pixels in a {}×{} input", height, width);

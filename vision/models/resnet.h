@@ -28,14 +28,14 @@ enum class ResNetStem {
 
 struct ResNetOptions {
   ResNetBlock block = ResNetBlock::bottleneck;
-  std::vector<int64_t> depths = {};                     // blocks of each stage; required
-  std::vector<int64_t> widths = {64, 128, 256, 512};    // channels of each stage's 3×3 convolutions, one a depth
-  std::string slot = {};                                // a name of make_channel_attention, or empty: none
-  int64_t reduction = 16;                               // of the slot
+  std::vector<int64_t> depths = {};                   // blocks of each stage; required
+  std::vector<int64_t> widths = {64, 128, 256, 512};  // channels of each stage's 3×3 convolutions, one a depth
+  std::string slot = {};                              // a name of make_channel_attention, or empty: none
+  int64_t reduction = 16;                             // of the slot
   ResNetStem stem = ResNetStem::pooled;
-  int64_t stem_width = 64;                              // channels behind the stem
+  int64_t stem_width = 64;  // channels behind the stem
   int64_t in_channels = 3;
-  int64_t num_classes = 1000;                           // 0: no classifier
+  int64_t num_classes = 1000;  // 0: no classifier
 };
 
 // One convolution and its batch norm, of a residual block.

@@ -15,8 +15,8 @@ constexpr Shape shape50 = {ResNetBlock::bottleneck, {3, 4, 6, 3}};
 constexpr Shape shape101 = {ResNetBlock::bottleneck, {3, 4, 23, 3}};
 constexpr Shape shape152 = {ResNetBlock::bottleneck, {3, 8, 36, 3}};
 
-// What the default weights of timm were evaluated with (a1_in1k and a1h_in1k: 0.95; rows without weights: 0.875, bicubic),
-// and the weights of CBAM's authors (shorter side to 256, then 224, bilinear).
+// What the default weights of timm were evaluated with (a1_in1k and a1h_in1k: 0.95; rows without weights: 0.875,
+// bicubic), and the weights of CBAM's authors (shorter side to 256, then 224, bilinear).
 struct Row {
   const char* name;
   const char* slot;  // a name of make_channel_attention, or empty
