@@ -8,6 +8,7 @@
 #include "fovea/datasets/embedded.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/init.h"
+#include "fovea/vision/models/model_config.h"
 #include "fovea/vision/models/registry.h"
 
 namespace fovea {
@@ -27,11 +28,13 @@ std::vector<Row> rows() {
 }
 
 std::string as_table(const std::vector<Row>& rows) {
-  std::string text = fmt::format("{:<42} {:<8} {:>11} {:>8}  weights\n", "name", "family", "input", "classes");
+  std::string text = fmt::format("{:<36} {:<7} {:>8} {:>9}  {:<9} {:>5}  {:<6}  {}\n", "name", "family", "classes", "input",
+                                 "resize", "crop", "mode", "weights");
   for (const auto& [info, embedded] : rows) {
-    text += fmt::format("{:<42} {:<8} {:>11} {:>8}  {}\n", info.name, info.family,
-                        fmt::format("{}x{}", info.preprocess.height, info.preprocess.width), info.num_classes,
-                        embedded ? "embedded" : "--weights FILE");
+    const PreprocessOptions& how = info.preprocess;
+    text += fmt::format("{:<36} {:<7} {:>8} {:>9}  {:<9} {:>5.3f}  {:<6}  {}\n", info.name, info.family, info.num_classes,
+                        fmt::format("{}x{}", how.height, how.width), name_of(how.interpolation), how.crop_pct,
+                        name_of(how.crop_mode), embedded ? "embedded" : "--weights FILE");
   }
   return text;
 }
@@ -39,11 +42,17 @@ std::string as_table(const std::vector<Row>& rows) {
 std::string as_json(const std::vector<Row>& rows) {
   auto list = nlohmann::ordered_json::array();
   for (const auto& [info, embedded] : rows) {
+    const PreprocessOptions& how = info.preprocess;
     list.push_back({{"name", info.name},
                     {"family", info.family},
-                    {"input_size", {3, info.preprocess.height, info.preprocess.width}},
                     {"classes", info.num_classes},
-                    {"embedded", embedded}});
+                    {"embedded", embedded},
+                    {"input_size", {3, how.height, how.width}},
+                    {"interpolation", name_of(how.interpolation)},
+                    {"crop_pct", how.crop_pct},
+                    {"crop_mode", name_of(how.crop_mode)},
+                    {"mean", how.mean},
+                    {"std", how.std}});
   }
   return list.dump(2) + "\n";
 }

@@ -26,6 +26,14 @@ constexpr Word<Interpolation> interpolations[] = {
 constexpr Word<CropMode> crop_modes[] = {
     {"center", CropMode::center}, {"squash", CropMode::squash}, {"border", CropMode::border}};
 
+template <typename Value, size_t count>
+std::string_view name_in(const Word<Value> (&words)[count], Value value) {
+  for (const auto& word : words) {
+    if (word.value == value) return word.name;
+  }
+  fail(ErrorKind::internal, "name_of: unknown value {}", static_cast<int>(value));
+}
+
 // One object of the file, and how to speak about its members.
 struct Reader {
   const std::string& path;
@@ -124,6 +132,9 @@ PreprocessChanges read_preprocess(const Reader& reader) {
 
 }  // namespace
 
+std::string_view name_of(Interpolation interpolation) { return name_in(interpolations, interpolation); }
+std::string_view name_of(CropMode mode) { return name_in(crop_modes, mode); }
+
 PreprocessOptions PreprocessChanges::applied_to(PreprocessOptions usual) const {
   if (size) {
     usual.height = (*size)[0];
@@ -170,17 +181,11 @@ ModelConfig read_model_config(const std::string& path) {
 
 void write_model_config(const std::string& path, const std::string& architecture, int64_t num_classes,
                         const PreprocessOptions& preprocess, const std::vector<std::string>& labels) {
-  const auto name_of = [](const auto& words, auto value) {
-    for (const auto& known : words) {
-      if (known.value == value) return known.name;
-    }
-    fail(ErrorKind::internal, "write_model_config: unknown value");
-  };
   const nlohmann::ordered_json pretrained = {
       {"input_size", {3, preprocess.height, preprocess.width}},
-      {"interpolation", name_of(interpolations, preprocess.interpolation)},
+      {"interpolation", name_of(preprocess.interpolation)},
       {"crop_pct", preprocess.crop_pct},
-      {"crop_mode", name_of(crop_modes, preprocess.crop_mode)},
+      {"crop_mode", name_of(preprocess.crop_mode)},
       {"mean", preprocess.mean},
       {"std", preprocess.std},
   };

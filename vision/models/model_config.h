@@ -6,11 +6,15 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fovea/vision/image/preprocess.h"
 
 namespace fovea {
+
+std::string_view name_of(Interpolation interpolation);  // "bicubic", as timm says
+std::string_view name_of(CropMode mode);                // "center"
 
 // What a file says about preprocessing; the rest stays as usual for the network.
 struct PreprocessChanges {

@@ -1,0 +1,42 @@
+"""fovea bench and fovea models."""
+import json
+
+import pytest
+
+from program import EMBEDDED, fovea, refused, USAGE
+
+FIELDS = ["milliseconds_per_image", "images_per_second", "peak_rss_mb", "first_result_ms"]
+
+
+def test_bench(trained):
+    run = fovea("bench", "model", "--model", trained, "--batch", "2", "--json", "--threads", "1")
+    assert run.returncode == 0, run.stderr
+    result = json.loads(run.stdout)
+    assert all(result[field] > 0 for field in FIELDS)
+    assert result["images_per_second"] == pytest.approx(1000 / result["milliseconds_per_image"])
+    assert result["first_result_ms"] < 1000 * run.seconds
+    assert 20 < result["peak_rss_mb"] < 2000
+    assert result["runs"] >= 15 and result["weights"] == "loaded" and result["batch"] == 2
+
+
+def test_bench_says_that_weights_are_random():
+    run = fovea("bench", "model", "--model", "resnet18", "--image-size", "64", "--threads", "1")
+    assert run.returncode == 0 and "random weights" in run.stdout
+
+
+def test_bench_needs_its_subject():
+    refused(fovea("bench"), USAGE, "model")
+    refused(fovea("bench", "modle"), USAGE, "nearest is model")
+
+
+def test_models():
+    rows = json.loads(fovea("models", "--json").stdout)
+    names = [row["name"] for row in rows]
+    assert len(set(names)) == len(names)
+    assert [row["name"] for row in rows if row["embedded"]] == EMBEDDED
+    assert {"resnet50", "seresnet50", "cbamresnet50", "vit_base_patch16_224", "deit_base_distilled_patch16_224",
+            "swin_large_patch4_window12_384"} <= set(names)
+    base = next(row for row in rows if row["name"] == "vit_base_patch16_224")
+    assert base["input_size"] == [3, 224, 224] and base["classes"] == 1000 and base["mean"] == [0.5, 0.5, 0.5]
+    table = fovea("models").stdout.splitlines()
+    assert [line.split()[0] for line in table[1:]] == names
