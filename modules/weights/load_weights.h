@@ -29,7 +29,7 @@ struct LoadReport {
   std::vector<std::string> resized;     // matched with another shape (a matrix as a 1×1 convolution)
   std::vector<std::string> dropped;     // checkpoint keys that the table knows to be useless (index tables, masks)
 
-  // One line: "152 tensors (timm), 152 converted".
+  // One line: "152 tensors (layout timm); 2 converted: pos_embed, norm.weight".
   std::string to_string() const;
 };
 
@@ -37,8 +37,9 @@ struct LoadReport {
 // its mapping afterwards (no copy); others are converted, floating to floating. requires_grad stays; packed forms are
 // dropped. The model changes only when everything fits (but may gain an optional parameter of zeros, see
 // ModuleBase::add_parameter). No other thread may use the model meanwhile.
-// Throws Error(data) naming the first keys and counting the rest: "FILE: 2 keys missing: …; wrong shape: head.weight:
-// checkpoint [1000,768], model [10,768]", and what load_state_dict throws.
+// Throws Error(data) naming the first keys and counting the rest: "FILE: does not fit the model (read as timm): 7
+// missing: a, b, c, d, e and 2 more; 1 of another shape: head.weight: checkpoint [1000,768], model [10,768]", and what
+// load_state_dict throws.
 LoadReport load_weights(torch::nn::Module& model, const std::filesystem::path& file, const LoadOptions& options = {});
 
 // The same from tensors in memory; `name` stands in messages. Parameters alias these tensors where types fit.

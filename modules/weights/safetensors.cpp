@@ -1,5 +1,7 @@
 #include "fovea/modules/weights/safetensors.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>

@@ -1,5 +1,7 @@
 #include "fovea/modules/weights/safetensors_header.h"
 
+#include <fmt/ranges.h>
+
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>

@@ -119,7 +119,6 @@ TEST(OutputFile, RefusesWhatIsNoRegularFile) {
   EXPECT_ERROR(write_file(folder / "dir", "x"), ErrorKind::io, "Is a directory");
   EXPECT_ERROR(write_file(folder / "dir/", "x"), ErrorKind::io, "Is a directory");
   EXPECT_ERROR(write_file(folder / "pipe", "x"), ErrorKind::io, "exists and is no regular file");
-  EXPECT_ERROR(write_file("/dev/null", "x"), ErrorKind::io, "/dev/null: exists and is no regular file");
   EXPECT_ERROR(write_file("", "x"), ErrorKind::io, ": ");
   EXPECT_EQ(files_in(folder.path()), 2u);
 }

@@ -1,6 +1,7 @@
 // Reads file names, one a line, and prints for each "error TEXT" or "ok" and its tensors as
 // `NAME-IN-HEX:TYPE:SHAPE:BEGIN:END` (bytes of the file): what the differential test compares with the reference.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <iostream>
 #include <string>

@@ -1,0 +1,90 @@
+#include "fovea/modules/weights/layout.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "expect_error.h"
+
+namespace fovea {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+StateDict of_keys(const std::vector<std::string>& keys) {
+  StateDict state;
+  for (const std::string& key : keys) state.add(key, at::zeros({1}));
+  return state;
+}
+
+std::vector<std::string> keys_of(const StateDict& state) {
+  std::vector<std::string> keys;
+  for (const NamedTensor& named : state) keys.push_back(named.name);
+  return keys;
+}
+
+TEST(Layout, TimmStaysAsItIs) {
+  const MappedState mapped = apply_layout(of_keys({"blocks.0.attn.qkv.weight", "head.fc.weight", "weird"}));
+  EXPECT_EQ(mapped.layout, "timm");
+  EXPECT_EQ(mapped.prefix, "");
+  EXPECT_THAT(keys_of(mapped.weights), ElementsAre("blocks.0.attn.qkv.weight", "head.fc.weight", "weird"));
+  EXPECT_THAT(mapped.dropped, IsEmpty());
+}
+
+TEST(Layout, OldSwinShiftsMergingAndDropsTables) {
+  const MappedState mapped = apply_layout(of_keys({"layers.0.downsample.reduction.weight", "layers.10.downsample.norm.bias",
+                                                   "layers.0.blocks.1.attn_mask", "head.weight", "norm.weight",
+                                                   "layers.0.blocks.0.attn.relative_position_index"}));
+  EXPECT_EQ(mapped.layout, "swin-original");
+  EXPECT_THAT(keys_of(mapped.weights), ElementsAre("layers.1.downsample.reduction.weight", "layers.11.downsample.norm.bias",
+                                                   "head.fc.weight", "norm.weight"));
+  EXPECT_THAT(mapped.dropped, ElementsAre("layers.0.blocks.1.attn_mask", "layers.0.blocks.0.attn.relative_position_index"));
+}
+
+TEST(Layout, WrappersPrefixesComeOffTogether) {
+  EXPECT_EQ(apply_layout(of_keys({"module.a", "module.b"})).prefix, "module.");
+  const MappedState both = apply_layout(of_keys({"_orig_mod.module.layers.0.downsample.norm.weight", "_orig_mod.module.norm.bias"}));
+  EXPECT_EQ(both.prefix, "_orig_mod.module.");
+  EXPECT_EQ(both.layout, "swin-original");
+  EXPECT_THAT(keys_of(both.weights), ElementsAre("layers.1.downsample.norm.weight", "norm.bias"));
+  // Not every key has it, so it is no wrapper's.
+  EXPECT_THAT(keys_of(apply_layout(of_keys({"module.a", "b"})).weights), ElementsAre("module.a", "b"));
+  EXPECT_EQ(apply_layout(StateDict()).prefix, "");
+}
+
+TEST(Layout, AMatrixBecomesAConvolutionInSqueezeExcitation) {
+  StateDict state;
+  state.add("layer1.0.se.fc1.weight", at::randn({2, 8}));
+  state.add("layer1.0.se.fc2.weight", at::randn({8, 2, 1, 1}));
+  state.add("layer2.0.se.fc.0.weight", at::randn({2, 8}));
+  state.add("layer2.0.se.fc.2.bias", at::randn({8}));
+  state.add("fc.weight", at::randn({10, 8}));
+  const MappedState mapped = apply_layout(state);
+  EXPECT_THAT(keys_of(mapped.weights), ElementsAre("layer1.0.se.fc1.weight", "layer1.0.se.fc2.weight", "layer2.0.se.fc1.weight",
+                                                   "layer2.0.se.fc2.bias", "fc.weight"));
+  EXPECT_EQ(mapped.weights.find("layer1.0.se.fc1.weight")->sizes(), (std::vector<int64_t>{2, 8, 1, 1}));
+  EXPECT_EQ(mapped.weights.find("fc.weight")->dim(), 2);
+  EXPECT_THAT(mapped.reshaped, ElementsAre("layer1.0.se.fc1.weight", "layer2.0.se.fc1.weight"));
+  // The same memory, not a copy.
+  EXPECT_EQ(mapped.weights.find("layer1.0.se.fc1.weight")->const_data_ptr(), state.find("layer1.0.se.fc1.weight")->const_data_ptr());
+}
+
+TEST(Layout, CanBeChosen) {
+  const StateDict state = of_keys({"head.weight"});
+  EXPECT_THAT(keys_of(apply_layout(state).weights), ElementsAre("head.weight"));
+  EXPECT_THAT(keys_of(apply_layout(state, "swin-original").weights), ElementsAre("head.fc.weight"));
+  EXPECT_ERROR(apply_layout(state, "caffe"), ErrorKind::usage,
+               "unknown checkpoint layout caffe, known are cbam-original, torchvision-vit, torchvision-swin, swin-original, timm");
+}
+
+TEST(Layout, TwoKeysMayNotBecomeOne) {
+  EXPECT_ERROR(apply_layout(of_keys({"layers.0.downsample.norm.weight", "head.weight", "head.fc.weight"})), ErrorKind::data,
+               "two tensors are named head.fc.weight");
+}
+
+TEST(Layout, TensorsWithoutANameAreNotDropped) {
+  EXPECT_THAT(keys_of(apply_layout(of_keys({""})).weights), ElementsAre(""));
+}
+
+}  // namespace
+}  // namespace fovea
