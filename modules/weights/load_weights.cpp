@@ -18,8 +18,8 @@
 namespace fovea {
 namespace {
 
-constexpr size_t kNamedFirst = 5;              // of a list in a message
-constexpr int64_t kPieceElements = 1 << 18;    // that one thread checks at a time
+constexpr size_t kNamedFirst = 5;            // of a list in a message
+constexpr int64_t kPieceElements = 1 << 18;  // that one thread checks at a time
 
 // The place of a tensor in the model and what goes there.
 struct Placement {
@@ -38,7 +38,9 @@ void append_list(std::string& text, std::string_view what, const std::vector<std
   if (shown < names.size()) text += fmt::format(" and {} more", names.size() - shown);
 }
 
-std::string shape_of(const at::Tensor& tensor) { return fmt::format("[{}]", fmt::join(tensor.sizes(), ",")); }
+std::string shape_of(const at::Tensor& tensor) {
+  return fmt::format("[{}]", fmt::join(tensor.sizes(), ","));
+}
 
 // Why a table of another size came, where its name tells.
 std::string_view shape_hint(std::string_view key) {
@@ -48,7 +50,9 @@ std::string_view shape_hint(std::string_view key) {
 }
 
 // LibTorch's to() turns this counter into whatever the weights are, so any type of it is taken.
-bool is_counter(std::string_view key) { return key.ends_with("num_batches_tracked"); }
+bool is_counter(std::string_view key) {
+  return key.ends_with("num_batches_tracked");
+}
 
 bool same_kind(const at::Tensor& a, const at::Tensor& b) {
   return a.is_floating_point() == b.is_floating_point() && a.is_complex() == b.is_complex() &&
@@ -72,11 +76,16 @@ bool all_finite(const at::Tensor& numbers, Bits exponent) {
 
 bool all_finite(const at::Tensor& numbers) {
   switch (numbers.scalar_type()) {
-    case at::kFloat: return all_finite<uint32_t>(numbers, 0x7f800000);
-    case at::kBFloat16: return all_finite<uint16_t>(numbers, 0x7f80);
-    case at::kHalf: return all_finite<uint16_t>(numbers, 0x7c00);
-    case at::kDouble: return all_finite<uint64_t>(numbers, 0x7ff0000000000000);
-    default: return all_finite(numbers.to(at::kFloat));  // 8-bit types
+    case at::kFloat:
+      return all_finite<uint32_t>(numbers, 0x7f800000);
+    case at::kBFloat16:
+      return all_finite<uint16_t>(numbers, 0x7f80);
+    case at::kHalf:
+      return all_finite<uint16_t>(numbers, 0x7c00);
+    case at::kDouble:
+      return all_finite<uint64_t>(numbers, 0x7ff0000000000000);
+    default:
+      return all_finite(numbers.to(at::kFloat));  // 8-bit types
   }
 }
 
@@ -150,7 +159,8 @@ void convert(std::vector<Placement>& places, LoadReport& report) {
 
 // One pass over all numbers, in one parallel region as well. It touches every page of the file, which is nearly the
 // whole cost of loading: 65 ms of processor time for the 346 MB of ViT-B, a quarter of it page faults, shared by the
-// threads. Without the check loading takes 1.5 ms. LibTorch's aminmax takes as long in float32 and twice that in bfloat16.
+// threads. Without the check loading takes 1.5 ms. LibTorch's aminmax takes as long in float32 and twice that in
+// bfloat16.
 void refuse_non_finite(const std::vector<Placement>& places, const std::string& file) {
   struct Piece {
     size_t place;
@@ -160,7 +170,8 @@ void refuse_non_finite(const std::vector<Placement>& places, const std::string& 
   std::vector<Piece> pieces;
   for (size_t i = 0; i < places.size(); ++i) {
     if (!places[i].source.is_floating_point() || places[i].source.numel() == 0) continue;
-    for (const at::Tensor& numbers : places[i].source.reshape({-1}).split(kPieceElements)) pieces.push_back({i, numbers});
+    for (const at::Tensor& numbers : places[i].source.reshape({-1}).split(kPieceElements))
+      pieces.push_back({i, numbers});
   }
   at::parallel_for(0, static_cast<int64_t>(pieces.size()), 1, [&](int64_t begin, int64_t end) {
     for (Piece& piece : std::span(pieces).subspan(begin, end - begin)) piece.finite = all_finite(piece.numbers);
@@ -230,7 +241,9 @@ LoadReport load_weights(torch::nn::Module& model, const std::filesystem::path& f
   return load_weights(model, load_state_dict(file), printable(file.native()), options);
 }
 
-std::vector<NamedTensor> named_weights(const torch::nn::Module& model) { return slots_of(model); }
+std::vector<NamedTensor> named_weights(const torch::nn::Module& model) {
+  return slots_of(model);
+}
 
 void save_weights(const torch::nn::Module& model, const std::filesystem::path& path,
                   const std::map<std::string, std::string>& metadata) {

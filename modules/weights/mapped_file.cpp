@@ -141,8 +141,8 @@ void release_mapped_pages(const void* data, size_t bytes) {
   std::array<uint64_t, 4096> entries;
   while (first < last) {
     const size_t wanted = std::min<size_t>(entries.size(), last - first);
-    const ssize_t got = ::pread(pagemap.get(), entries.data(), wanted * sizeof(uint64_t),
-                                static_cast<off_t>(first * sizeof(uint64_t)));
+    const ssize_t got =
+        ::pread(pagemap.get(), entries.data(), wanted * sizeof(uint64_t), static_cast<off_t>(first * sizeof(uint64_t)));
     if (got < static_cast<ssize_t>(sizeof(uint64_t))) return;
     const size_t count = static_cast<size_t>(got) / sizeof(uint64_t);
     for (size_t i = 0; i < count;) {

@@ -18,10 +18,12 @@ namespace fovea {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kMaxLinks = 40;            // as the kernel follows
+constexpr int kMaxLinks = 40;                // as the kernel follows
 constexpr size_t kMaxNameInTemporary = 200;  // names have at most 255 bytes
 
-std::string cause_of(int error) { return std::generic_category().message(error); }
+std::string cause_of(int error) {
+  return std::generic_category().message(error);
+}
 
 [[noreturn]] void fail_io(const fs::path& path, std::string_view cause) {
   fail(ErrorKind::io, "{}: {}", printable(path.native()), cause);
@@ -83,7 +85,9 @@ OutputFile::OutputFile(const fs::path& path, uint64_t expected_bytes)
   }
 }
 
-OutputFile::~OutputFile() { discard(); }
+OutputFile::~OutputFile() {
+  discard();
+}
 
 void OutputFile::discard() noexcept {
   if (descriptor_ < 0) return;

@@ -23,9 +23,10 @@ struct TypeInfo {
 
 // Indexed by SafetensorsType.
 constexpr TypeInfo kTypes[] = {
-    {"BOOL", 8}, {"F4", 4}, {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U8", 8}, {"I8", 8}, {"F8_E5M2", 8}, {"F8_E4M3", 8},
-    {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I16", 16}, {"U16", 16}, {"F16", 16}, {"BF16", 16},
-    {"I32", 32}, {"U32", 32}, {"F32", 32}, {"C64", 64}, {"F64", 64}, {"I64", 64}, {"U64", 64},
+    {"BOOL", 8},    {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6},     {"U8", 8},          {"I8", 8},
+    {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I16", 16},
+    {"U16", 16},    {"F16", 16},    {"BF16", 16},   {"I32", 32},        {"U32", 32},        {"F32", 32},
+    {"C64", 64},    {"F64", 64},    {"I64", 64},    {"U64", 64},
 };
 static_assert(std::size(kTypes) == static_cast<size_t>(SafetensorsType::U64) + 1);
 
@@ -108,9 +109,13 @@ std::vector<SafetensorsEntry> in_file_order(std::vector<SafetensorsEntry> tensor
 
 }  // namespace
 
-std::string_view name_of(SafetensorsType type) { return kTypes[static_cast<size_t>(type)].name; }
+std::string_view name_of(SafetensorsType type) {
+  return kTypes[static_cast<size_t>(type)].name;
+}
 
-uint64_t bits_of(SafetensorsType type) { return kTypes[static_cast<size_t>(type)].bits; }
+uint64_t bits_of(SafetensorsType type) {
+  return kTypes[static_cast<size_t>(type)].bits;
+}
 
 SafetensorsHeader parse_safetensors(std::span<const std::byte> file, std::string_view name) {
   require(file.size() >= kLengthBytes, ErrorKind::data, "{}: {} bytes are too few for a safetensors header", name,
@@ -133,7 +138,8 @@ SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vec
                                      const SafetensorsMetadata& metadata)
     : entries_(in_file_order(std::move(tensors), printable(path.native()))),
       header_(write_safetensors_json(entries_, metadata, printable(path.native()))),
-      file_(path, kLengthBytes + header_.size() + (entries_.empty() ? 0 : entries_.back().offset + entries_.back().length)) {
+      file_(path,
+            kLengthBytes + header_.size() + (entries_.empty() ? 0 : entries_.back().offset + entries_.back().length)) {
   std::array<std::byte, kLengthBytes> length;
   for (size_t i = 0; i < kLengthBytes; ++i) length[i] = static_cast<std::byte>(header_.size() >> (8 * i));
   file_.write(length);

@@ -1,5 +1,5 @@
-// The safetensors format: u64 little-endian length N, N bytes of JSON, then the tensors without gaps. The rules are those
-// of the reference implementation 0.8 (https://github.com/huggingface/safetensors), verdict for verdict.
+// The safetensors format: u64 little-endian length N, N bytes of JSON, then the tensors without gaps. The rules are
+// those of the reference implementation 0.8 (https://github.com/huggingface/safetensors), verdict for verdict.
 #pragma once
 
 #include <cstddef>
@@ -17,8 +17,28 @@ namespace fovea {
 
 // In the order of the reference, which is that of rising alignment: files store the last first.
 enum class SafetensorsType {
-  BOOL, F4, F6_E2M3, F6_E3M2, U8, I8, F8_E5M2, F8_E4M3, F8_E8M0, F8_E4M3FNUZ, F8_E5M2FNUZ, I16, U16, F16, BF16, I32, U32,
-  F32, C64, F64, I64, U64,
+  BOOL,
+  F4,
+  F6_E2M3,
+  F6_E3M2,
+  U8,
+  I8,
+  F8_E5M2,
+  F8_E4M3,
+  F8_E8M0,
+  F8_E4M3FNUZ,
+  F8_E5M2FNUZ,
+  I16,
+  U16,
+  F16,
+  BF16,
+  I32,
+  U32,
+  F32,
+  C64,
+  F64,
+  I64,
+  U64,
 };
 
 std::string_view name_of(SafetensorsType type);  // "F32"
@@ -43,9 +63,9 @@ struct SafetensorsHeader {
 inline constexpr uint64_t kSafetensorsMaxHeader = 100'000'000;  // bytes
 inline constexpr uint64_t kSafetensorsMaxTensors = 500'000;
 
-// `file` is the whole file; `name` stands before the cause in messages. Every byte of the file is accounted for: offsets
-// are contiguous from 0 to its end and lengths equal shape × type. Throws Error(data), and Error(resource) for more
-// tensors than the limit.
+// `file` is the whole file; `name` stands before the cause in messages. Every byte of the file is accounted for:
+// offsets are contiguous from 0 to its end and lengths equal shape × type. Throws Error(data), and Error(resource) for
+// more tensors than the limit.
 SafetensorsHeader parse_safetensors(std::span<const std::byte> file, std::string_view name);
 
 // Writes tensors one by one, so that no second copy of them is needed.

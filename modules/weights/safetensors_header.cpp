@@ -11,7 +11,7 @@
 namespace fovea {
 namespace {
 
-constexpr size_t kMaxDepth = 127;       // serde_json's
+constexpr size_t kMaxDepth = 127;        // serde_json's
 constexpr size_t kShownCharacters = 80;  // of a text in a message
 
 std::string shown(std::string_view text) {
@@ -26,21 +26,44 @@ std::optional<SafetensorsType> type_named(std::string_view name) {
 }
 
 // What the next value is for.
-enum class Role { header, metadata, metadata_text, tensor, type, type_unit, shape, dimension, offsets, offset, ignored };
+enum class Role {
+  header,
+  metadata,
+  metadata_text,
+  tensor,
+  type,
+  type_unit,
+  shape,
+  dimension,
+  offsets,
+  offset,
+  ignored
+};
 
 constexpr std::string_view expected(Role role) {
   switch (role) {
-    case Role::header: return "the header to be an object";
-    case Role::metadata: return "__metadata__ to be an object of strings";
-    case Role::metadata_text: return "every value of __metadata__ to be a string";
-    case Role::tensor: return "a tensor to be an object with dtype, shape and data_offsets";
-    case Role::type: return "dtype to be a string";
-    case Role::type_unit: return "dtype to be a string";
-    case Role::shape: return "shape to be an array";
-    case Role::dimension: return "shape to hold whole numbers from 0";
-    case Role::offsets: return "data_offsets to be an array of two";
-    case Role::offset: return "data_offsets to hold two whole numbers from 0";
-    case Role::ignored: return "";
+    case Role::header:
+      return "the header to be an object";
+    case Role::metadata:
+      return "__metadata__ to be an object of strings";
+    case Role::metadata_text:
+      return "every value of __metadata__ to be a string";
+    case Role::tensor:
+      return "a tensor to be an object with dtype, shape and data_offsets";
+    case Role::type:
+      return "dtype to be a string";
+    case Role::type_unit:
+      return "dtype to be a string";
+    case Role::shape:
+      return "shape to be an array";
+    case Role::dimension:
+      return "shape to hold whole numbers from 0";
+    case Role::offsets:
+      return "data_offsets to be an array of two";
+    case Role::offset:
+      return "data_offsets to hold two whole numbers from 0";
+    case Role::ignored:
+      return "";
   }
   return "";
 }
@@ -165,9 +188,12 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
         constexpr Role kOrder[] = {Role::type, Role::shape, Role::offsets};
         return frame.count < 3 ? kOrder[frame.count++] : Role::tensor;
       }
-      case Role::shape: return Role::dimension;
-      case Role::offsets: return Role::offset;
-      default: return Role::ignored;
+      case Role::shape:
+        return Role::dimension;
+      case Role::offsets:
+        return Role::offset;
+      default:
+        return Role::ignored;
     }
   }
 
@@ -200,7 +226,10 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 
   bool tensor_field(const std::string& name) {
     bool unused = false;
-    bool& seen = name == "dtype" ? has_type_ : name == "shape" ? has_shape_ : name == "data_offsets" ? has_offsets_ : unused;
+    bool& seen = name == "dtype"          ? has_type_
+                 : name == "shape"        ? has_shape_
+                 : name == "data_offsets" ? has_offsets_
+                                          : unused;
     next_ = &seen == &has_type_      ? Role::type
             : &seen == &has_shape_   ? Role::shape
             : &seen == &has_offsets_ ? Role::offsets

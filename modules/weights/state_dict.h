@@ -40,9 +40,10 @@ class StateDict {
   std::unordered_map<std::string, size_t> index_;
 };
 
-// Reads a safetensors file. Tensors lie in a private mapping of the file and keep it alive: nothing is read before it is
-// touched, writing into them (training in place) never reaches the file, and the file may be replaced meanwhile.
-// Tensors that lie misaligned for their type are copied. Throws Error(io) or Error(data); other known formats are named.
+// Reads a safetensors file. Tensors lie in a private mapping of the file and keep it alive: nothing is read before it
+// is touched, writing into them (training in place) never reaches the file, and the file may be replaced meanwhile.
+// Tensors that lie misaligned for their type are copied. Throws Error(io) or Error(data); other known formats are
+// named.
 StateDict load_state_dict(const std::filesystem::path& path);
 
 // Writes a safetensors file atomically (see OutputFile). Tensors may lie on any device, in any strides. Throws

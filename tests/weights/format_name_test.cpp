@@ -7,7 +7,9 @@
 namespace fovea {
 namespace {
 
-std::string_view name_of_bytes(const std::string& bytes) { return format_name(std::as_bytes(std::span(bytes))); }
+std::string_view name_of_bytes(const std::string& bytes) {
+  return format_name(std::as_bytes(std::span(bytes)));
+}
 
 std::string zip_of(const std::string& member) {
   std::string header("PK\x03\x04", 4);

@@ -32,18 +32,20 @@ TEST(Layout, TimmStaysAsItIs) {
 }
 
 TEST(Layout, OldSwinShiftsMergingAndDropsTables) {
-  const MappedState mapped = apply_layout(of_keys({"layers.0.downsample.reduction.weight", "layers.10.downsample.norm.bias",
-                                                   "layers.0.blocks.1.attn_mask", "head.weight", "norm.weight",
-                                                   "layers.0.blocks.0.attn.relative_position_index"}));
+  const MappedState mapped = apply_layout(
+      of_keys({"layers.0.downsample.reduction.weight", "layers.10.downsample.norm.bias", "layers.0.blocks.1.attn_mask",
+               "head.weight", "norm.weight", "layers.0.blocks.0.attn.relative_position_index"}));
   EXPECT_EQ(mapped.layout, "swin-original");
-  EXPECT_THAT(keys_of(mapped.weights), ElementsAre("layers.1.downsample.reduction.weight", "layers.11.downsample.norm.bias",
-                                                   "head.fc.weight", "norm.weight"));
-  EXPECT_THAT(mapped.dropped, ElementsAre("layers.0.blocks.1.attn_mask", "layers.0.blocks.0.attn.relative_position_index"));
+  EXPECT_THAT(keys_of(mapped.weights), ElementsAre("layers.1.downsample.reduction.weight",
+                                                   "layers.11.downsample.norm.bias", "head.fc.weight", "norm.weight"));
+  EXPECT_THAT(mapped.dropped,
+              ElementsAre("layers.0.blocks.1.attn_mask", "layers.0.blocks.0.attn.relative_position_index"));
 }
 
 TEST(Layout, WrappersPrefixesComeOffTogether) {
   EXPECT_EQ(apply_layout(of_keys({"module.a", "module.b"})).prefix, "module.");
-  const MappedState both = apply_layout(of_keys({"_orig_mod.module.layers.0.downsample.norm.weight", "_orig_mod.module.norm.bias"}));
+  const MappedState both =
+      apply_layout(of_keys({"_orig_mod.module.layers.0.downsample.norm.weight", "_orig_mod.module.norm.bias"}));
   EXPECT_EQ(both.prefix, "_orig_mod.module.");
   EXPECT_EQ(both.layout, "swin-original");
   EXPECT_THAT(keys_of(both.weights), ElementsAre("layers.1.downsample.norm.weight", "norm.bias"));
@@ -60,13 +62,14 @@ TEST(Layout, AMatrixBecomesAConvolutionInSqueezeExcitation) {
   state.add("layer2.0.se.fc.2.bias", at::randn({8}));
   state.add("fc.weight", at::randn({10, 8}));
   const MappedState mapped = apply_layout(state);
-  EXPECT_THAT(keys_of(mapped.weights), ElementsAre("layer1.0.se.fc1.weight", "layer1.0.se.fc2.weight", "layer2.0.se.fc1.weight",
-                                                   "layer2.0.se.fc2.bias", "fc.weight"));
+  EXPECT_THAT(keys_of(mapped.weights), ElementsAre("layer1.0.se.fc1.weight", "layer1.0.se.fc2.weight",
+                                                   "layer2.0.se.fc1.weight", "layer2.0.se.fc2.bias", "fc.weight"));
   EXPECT_EQ(mapped.weights.find("layer1.0.se.fc1.weight")->sizes(), (std::vector<int64_t>{2, 8, 1, 1}));
   EXPECT_EQ(mapped.weights.find("fc.weight")->dim(), 2);
   EXPECT_THAT(mapped.reshaped, ElementsAre("layer1.0.se.fc1.weight", "layer2.0.se.fc1.weight"));
   // The same memory, not a copy.
-  EXPECT_EQ(mapped.weights.find("layer1.0.se.fc1.weight")->const_data_ptr(), state.find("layer1.0.se.fc1.weight")->const_data_ptr());
+  EXPECT_EQ(mapped.weights.find("layer1.0.se.fc1.weight")->const_data_ptr(),
+            state.find("layer1.0.se.fc1.weight")->const_data_ptr());
 }
 
 TEST(Layout, CanBeChosen) {
@@ -74,12 +77,13 @@ TEST(Layout, CanBeChosen) {
   EXPECT_THAT(keys_of(apply_layout(state).weights), ElementsAre("head.weight"));
   EXPECT_THAT(keys_of(apply_layout(state, "swin-original").weights), ElementsAre("head.fc.weight"));
   EXPECT_ERROR(apply_layout(state, "caffe"), ErrorKind::usage,
-               "unknown checkpoint layout caffe, known are cbam-original, torchvision-vit, torchvision-swin, swin-original, timm");
+               "unknown checkpoint layout caffe, known are cbam-original, torchvision-vit, torchvision-swin, "
+               "swin-original, timm");
 }
 
 TEST(Layout, TwoKeysMayNotBecomeOne) {
-  EXPECT_ERROR(apply_layout(of_keys({"layers.0.downsample.norm.weight", "head.weight", "head.fc.weight"})), ErrorKind::data,
-               "two tensors are named head.fc.weight");
+  EXPECT_ERROR(apply_layout(of_keys({"layers.0.downsample.norm.weight", "head.weight", "head.fc.weight"})),
+               ErrorKind::data, "two tensors are named head.fc.weight");
 }
 
 TEST(Layout, TensorsWithoutANameAreNotDropped) {

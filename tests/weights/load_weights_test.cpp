@@ -14,9 +14,9 @@ namespace fovea {
 namespace {
 
 using ::testing::ElementsAre;
+using testing::files_in;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::files_in;
 using testing::TemporaryFolder;
 
 // A leaf that counts how often its packed form was dropped.
@@ -46,8 +46,11 @@ class Net : public torch::nn::Module {
 };
 
 std::vector<NamedTensor> good_tensors() {
-  return {{"leaf.weight", at::randn({4, 3})}, {"leaf.bias", at::randn({4})}, {"pos_embed", at::randn({1, 5, 2})},
-          {"running_mean", at::randn({4})}, {"num_batches_tracked", at::full({}, 9, at::kLong)}};
+  return {{"leaf.weight", at::randn({4, 3})},
+          {"leaf.bias", at::randn({4})},
+          {"pos_embed", at::randn({1, 5, 2})},
+          {"running_mean", at::randn({4})},
+          {"num_batches_tracked", at::full({}, 9, at::kLong)}};
 }
 
 at::Tensor& tensor_of(std::vector<NamedTensor>& tensors, const std::string& name) {
@@ -64,7 +67,8 @@ class LoadWeights : public ::testing::Test {
     return folder_ / "w.safetensors";
   }
   // The model is untouched by what was refused.
-  void expect_refused(const std::vector<NamedTensor>& tensors, const std::string& part, const LoadOptions& options = {}) {
+  void expect_refused(const std::vector<NamedTensor>& tensors, const std::string& part,
+                      const LoadOptions& options = {}) {
     Net net;
     EXPECT_ERROR(load_weights(net, file(tensors), options), ErrorKind::data, part);
     EXPECT_TRUE(net.leaf->weight.equal(at::zeros({4, 3})));
@@ -123,7 +127,9 @@ TEST_F(LoadWeights, NamesMissingAndUnexpected) {
   auto tensors = good_tensors();
   tensors.erase(tensors.begin());
   tensors.push_back({"extra\x1b", at::zeros({1})});
-  expect_refused(tensors, "w.safetensors: does not fit the model (read as timm): 1 missing: leaf.weight; 1 unexpected: extra\\x1b");
+  expect_refused(
+      tensors,
+      "w.safetensors: does not fit the model (read as timm): 1 missing: leaf.weight; 1 unexpected: extra\\x1b");
   expect_refused(tensors, "missing: leaf.weight", {.allow_unexpected = true});
   expect_refused(tensors, "unexpected: extra", {.allow_missing = true});
 
@@ -222,13 +228,15 @@ TEST_F(LoadWeights, ReportsPrefixDroppedAndResized) {
   const auto block = net.register_module("se", std::make_shared<Block>());
   const at::Tensor matrix = at::randn({2, 8});
   const LoadReport report = load_weights(
-      net, file({{"module.se.fc1.weight", matrix}, {"module.attn.relative_position_index", at::zeros({49}, at::kLong)}}));
+      net,
+      file({{"module.se.fc1.weight", matrix}, {"module.attn.relative_position_index", at::zeros({49}, at::kLong)}}));
   EXPECT_EQ(report.prefix, "module.");
   EXPECT_THAT(report.resized, ElementsAre("se.fc1.weight"));
   EXPECT_THAT(report.dropped, ElementsAre("module.attn.relative_position_index"));
   EXPECT_TRUE(block->weight.equal(matrix.view({2, 8, 1, 1})));
   EXPECT_EQ(report.to_string(),
-            "1 tensors (layout timm, prefix module.); 1 resized: se.fc1.weight; 1 dropped: module.attn.relative_position_index");
+            "1 tensors (layout timm, prefix module.); 1 resized: se.fc1.weight; 1 dropped: "
+            "module.attn.relative_position_index");
 }
 
 TEST_F(LoadWeights, SavedWeightsComeBack) {
@@ -253,7 +261,8 @@ TEST_F(LoadWeights, SavedWeightsComeBack) {
 
 TEST_F(LoadWeights, UnknownLayoutIsAUsageError) {
   Net net;
-  EXPECT_ERROR(load_weights(net, file(good_tensors()), {.layout = "caffe"}), ErrorKind::usage, "unknown checkpoint layout caffe");
+  EXPECT_ERROR(load_weights(net, file(good_tensors()), {.layout = "caffe"}), ErrorKind::usage,
+               "unknown checkpoint layout caffe");
 }
 
 }  // namespace

@@ -22,7 +22,9 @@ using testing::contents;
 using testing::put;
 using testing::TemporaryFolder;
 
-size_t page_size() { return static_cast<size_t>(::sysconf(_SC_PAGESIZE)); }
+size_t page_size() {
+  return static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+}
 
 TEST(MappedFile, ReadsAndNeverWritesTheFile) {
   const TemporaryFolder folder;

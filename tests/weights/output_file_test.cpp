@@ -190,7 +190,8 @@ TEST(OutputFile, FullDiskAtEveryPlaceKeepsTheOldFile) {
     put(path, "old");
     EXPECT_ERROR(write_file(path, content), ErrorKind::io,
                  "out: cannot write: No space left on device (40960 bytes needed)");
-    EXPECT_ERROR(write_file(path, [&](OutputFile& file) { file.write(content); }), ErrorKind::io, "(40960 bytes needed)");
+    EXPECT_ERROR(write_file(path, [&](OutputFile& file) { file.write(content); }), ErrorKind::io,
+                 "(40960 bytes needed)");
     EXPECT_EQ(contents(path), "old");
     EXPECT_EQ(files_in(disk.folder().path()), 1u);
   }

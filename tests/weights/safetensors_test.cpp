@@ -29,13 +29,16 @@ std::string packed(const std::string& header, size_t data_bytes = 4) {
   return length_field(header.size()) + header + std::string(data_bytes, '\0');
 }
 
-SafetensorsHeader parsed(const std::string& file) { return parse_safetensors(std::as_bytes(std::span(file)), "f.safetensors"); }
+SafetensorsHeader parsed(const std::string& file) {
+  return parse_safetensors(std::as_bytes(std::span(file)), "f.safetensors");
+}
 
 const std::string kGood = R"("a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]})";
 
 TEST(Safetensors, ReadsPlacesTypesAndMetadata) {
-  const std::string json = R"({"b":{"dtype":"BF16","shape":[2,3],"data_offsets":[8,20]},"__metadata__":{"format":"pt"},)"
-                           R"("a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
+  const std::string json =
+      R"({"b":{"dtype":"BF16","shape":[2,3],"data_offsets":[8,20]},"__metadata__":{"format":"pt"},)"
+      R"("a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
   const auto header = parsed(packed(json, 20));
   ASSERT_EQ(header.entries.size(), 2u);
   EXPECT_EQ(header.metadata, (SafetensorsMetadata{{"format", "pt"}}));
@@ -59,7 +62,9 @@ std::string deep(size_t depth) {
   return "{\"a\":{\"x\":" + std::string(depth, '[') + std::string(depth, ']') + "," + kGood.substr(5) + "}";
 }
 
-std::string with(const std::string& fields) { return packed("{\"a\":{" + fields + "}}"); }
+std::string with(const std::string& fields) {
+  return packed("{\"a\":{" + fields + "}}");
+}
 
 std::vector<BadFile> bad_files() {
   const std::string good = packed("{" + kGood + "}");
@@ -82,7 +87,8 @@ std::vector<BadFile> bad_files() {
       {"lone surrogate", packed("{\"\\ud800\":1}"), "not valid JSON"},
       {"depth 126 below a tensor", packed(deep(126)), "nested deeper than 127"},
       {"depth 5,000", packed(deep(5000)), "nested deeper than 127"},
-      {"overlap", packed("{" + kGood + "," + b + "[2,6]}}", 6), "tensor b: data_offsets [2, 6], expected to start at 4"},
+      {"overlap", packed("{" + kGood + "," + b + "[2,6]}}", 6),
+       "tensor b: data_offsets [2, 6], expected to start at 4"},
       {"hole", packed("{" + kGood + "," + b + "[8,12]}}", 12), "tensor b: data_offsets [8, 12]"},
       {"bytes behind the data", good + "x", "1 bytes follow the last tensor"},
       {"data cut by one byte", good.substr(0, good.size() - 1), "truncated"},
@@ -90,16 +96,20 @@ std::vector<BadFile> bad_files() {
       {"begin after end", packed("{" + kGood + "," + b + "[4,0]}}", 4), "end before begin"},
       {"fractional offset", with(R"("dtype":"F32","shape":[1],"data_offsets":[0,4.0])"), "got a fraction"},
       {"text as offset", with(R"("dtype":"F32","shape":[1],"data_offsets":["0","4"])"), "got a string"},
-      {"three offsets", with(R"("dtype":"F32","shape":[1],"data_offsets":[0,4,8])"), "data_offsets to be an array of two"},
+      {"three offsets", with(R"("dtype":"F32","shape":[1],"data_offsets":[0,4,8])"),
+       "data_offsets to be an array of two"},
       {"one offset", with(R"("dtype":"F32","shape":[1],"data_offsets":[0])"), "data_offsets to be an array of two"},
-      {"shape and bytes differ", with(R"("dtype":"F32","shape":[2],"data_offsets":[0,4])"), "takes 8 bytes, data_offsets give 4"},
+      {"shape and bytes differ", with(R"("dtype":"F32","shape":[2],"data_offsets":[0,4])"),
+       "takes 8 bytes, data_offsets give 4"},
       {"2^62 x 8", with(R"("dtype":"F32","shape":[4611686018427387904,8],"data_offsets":[0,4])"), "overflows"},
       {"2 x (2^63-1)", with(R"("dtype":"F32","shape":[2,9223372036854775807],"data_offsets":[0,4])"), "overflows"},
       {"negative dimension", with(R"("dtype":"F32","shape":[-1],"data_offsets":[0,4])"), "got a negative number"},
       {"unknown type", with(R"("dtype":"F128","shape":[1],"data_offsets":[0,4])"), "tensor a: unknown dtype F128"},
       {"half a byte", with(R"("dtype":"F4","shape":[7],"data_offsets":[0,4])"), "ends inside a byte"},
-      {"metadata of numbers", packed("{\"__metadata__\":{\"x\":1}," + kGood + "}"), "every value of __metadata__ to be a string"},
-      {"metadata twice", packed("{\"__metadata__\":{},\"__metadata__\":{}," + kGood + "}"), "__metadata__ stands twice"},
+      {"metadata of numbers", packed("{\"__metadata__\":{\"x\":1}," + kGood + "}"),
+       "every value of __metadata__ to be a string"},
+      {"metadata twice", packed("{\"__metadata__\":{},\"__metadata__\":{}," + kGood + "}"),
+       "__metadata__ stands twice"},
       {"no dtype", with(R"("shape":[1],"data_offsets":[0,4])"), "is missing"},
       {"no shape", with(R"("dtype":"F32","data_offsets":[0,4])"), "is missing"},
       {"no offsets", with(R"("dtype":"F32","shape":[1])"), "is missing"},
@@ -197,7 +207,8 @@ TEST(SafetensorsWriter, RefusesWhatTheFormatCannotHold) {
   const TemporaryFolder folder;
   const auto make = [&](const std::string& name, SafetensorsType type, std::vector<uint64_t> shape,
                         const SafetensorsMetadata& metadata = {}) {
-    SafetensorsWriter(folder / "out", {{.name = name, .type = type, .shape = shape}, {.name = "x", .shape = {1}}}, metadata);
+    SafetensorsWriter(folder / "out", {{.name = name, .type = type, .shape = shape}, {.name = "x", .shape = {1}}},
+                      metadata);
   };
   EXPECT_ERROR(make("x", SafetensorsType::F32, {1}), ErrorKind::usage, "are named x");
   EXPECT_ERROR(make("__metadata__", SafetensorsType::F32, {1}), ErrorKind::usage, "are named __metadata__");

@@ -18,9 +18,25 @@ using testing::put;
 using testing::TemporaryFolder;
 
 const at::ScalarType kEveryType[] = {
-    at::kBool, at::kByte, at::kChar, at::kFloat8_e5m2, at::kFloat8_e4m3fn, at::kFloat8_e8m0fnu, at::kFloat8_e4m3fnuz,
-    at::kFloat8_e5m2fnuz, at::kShort, at::kUInt16, at::kHalf, at::kBFloat16, at::kInt, at::kUInt32, at::kFloat,
-    at::kComplexFloat, at::kDouble, at::kLong, at::kUInt64,
+    at::kBool,
+    at::kByte,
+    at::kChar,
+    at::kFloat8_e5m2,
+    at::kFloat8_e4m3fn,
+    at::kFloat8_e8m0fnu,
+    at::kFloat8_e4m3fnuz,
+    at::kFloat8_e5m2fnuz,
+    at::kShort,
+    at::kUInt16,
+    at::kHalf,
+    at::kBFloat16,
+    at::kInt,
+    at::kUInt32,
+    at::kFloat,
+    at::kComplexFloat,
+    at::kDouble,
+    at::kLong,
+    at::kUInt64,
 };
 
 bool same_bits(const at::Tensor& a, const at::Tensor& b) {
@@ -30,7 +46,8 @@ bool same_bits(const at::Tensor& a, const at::Tensor& b) {
 
 at::Tensor random_tensor(at::ScalarType type, at::IntArrayRef shape) {
   at::Tensor tensor = at::empty(shape, type);
-  const at::Tensor bytes = at::randint(0, type == at::kBool ? 2 : 256, {static_cast<int64_t>(tensor.nbytes())}, at::kByte);
+  const at::Tensor bytes =
+      at::randint(0, type == at::kBool ? 2 : 256, {static_cast<int64_t>(tensor.nbytes())}, at::kByte);
   if (tensor.numel() > 0) std::memcpy(tensor.mutable_data_ptr(), bytes.const_data_ptr(), tensor.nbytes());
   return tensor;
 }
@@ -55,7 +72,8 @@ TEST(SaveSafetensors, RandomSetsComeBackBitForBit) {
     for (int64_t i = 0; i < count; ++i) {
       const auto type = kEveryType[static_cast<size_t>(at::randint(0, std::size(kEveryType), {1}).item<int64_t>())];
       const at::Tensor shape = at::randint(0, 6, {at::randint(0, 4, {1}).item<int64_t>()}, at::kLong);
-      tensors.push_back({fmt::format("t{}", i), random_tensor(type, {shape.const_data_ptr<int64_t>(), static_cast<size_t>(shape.numel())})});
+      tensors.push_back({fmt::format("t{}", i),
+                         random_tensor(type, {shape.const_data_ptr<int64_t>(), static_cast<size_t>(shape.numel())})});
     }
     save_safetensors(folder / "f", tensors, {{"round", std::to_string(round)}});
     const StateDict state = load_state_dict(folder / "f");
@@ -82,8 +100,10 @@ TEST(SaveSafetensors, WritesStridedAndGradTensorsAsTheyRead) {
   const TemporaryFolder folder;
   const at::Tensor base = at::arange(12, at::kFloat).view({3, 4}).requires_grad_();
   const at::Tensor complex = at::randn({2, 2}, at::kComplexFloat);
-  save_safetensors(folder / "f", {{"transposed", base.t()}, {"expanded", at::ones({1, 1}).expand({2, 3})},
-                                  {"sliced", base.slice(1, 1, 3)}, {"conjugate", complex.conj()}});
+  save_safetensors(folder / "f", {{"transposed", base.t()},
+                                  {"expanded", at::ones({1, 1}).expand({2, 3})},
+                                  {"sliced", base.slice(1, 1, 3)},
+                                  {"conjugate", complex.conj()}});
   const StateDict state = load_state_dict(folder / "f");
   EXPECT_TRUE(state.find("transposed")->equal(base.t()));
   EXPECT_TRUE(state.find("expanded")->equal(at::ones({2, 3})));
@@ -135,7 +155,8 @@ TEST(LoadStateDict, MisalignedTensorsAreCopied) {
   const float values[] = {1.5f, -2.0f};
   std::string data(1, '\1');
   data.append(reinterpret_cast<const char*>(values), sizeof values);
-  std::string header = R"({"m":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]},"w":{"dtype":"F32","shape":[2],"data_offsets":[1,9]}})";
+  std::string header =
+      R"({"m":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]},"w":{"dtype":"F32","shape":[2],"data_offsets":[1,9]}})";
   header.resize((header.size() + 7) / 8 * 8, ' ');
   put(folder / "f", packed(header, data));
   const at::Tensor w = *load_state_dict(folder / "f").find("w");

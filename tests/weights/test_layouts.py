@@ -38,37 +38,54 @@ def relative_error(got, expected):
     return ((got - expected).abs().max() / expected.abs().max()).item()
 
 
-def check_same_logits(theirs, name, folder, layout, dropped=0, prefix=""):
+# Two layers a stage are enough to see every key.
+VIT = {"depth": 2}
+SWIN = {"embed_dim": 48, "depths": (2, 2, 2, 2), "num_heads": (2, 2, 4, 4)}
+
+
+def torchvision_vit():
+    return randomise(torchvision.models.VisionTransformer(
+        image_size=224, patch_size=16, num_layers=2, num_heads=3, hidden_dim=192, mlp_dim=768))
+
+
+def timm_vit():
+    return timm.create_model("vit_tiny_patch16_224", **VIT)
+
+
+def timm_swin():
+    return timm.create_model("swin_tiny_patch4_window7_224", **SWIN)
+
+
+def check_same_logits(theirs, model, folder, layout, dropped=0, prefix=""):
     ours, found, gone = remap({prefix + key: value for key, value in theirs.state_dict().items()}, folder)
     assert found == layout
     assert len(gone) == dropped
-    model = timm.create_model(name, pretrained=False).eval()
-    model.load_state_dict(ours, strict=True)
+    model.eval().load_state_dict(ours, strict=True)
     image = torch.randn(1, 3, 224, 224)
     with torch.no_grad():
         assert relative_error(model(image), theirs(image)) < 1e-4
 
 
 def test_torchvision_vit(tmp_path):
-    check_same_logits(randomise(torchvision.models.vit_b_32()), "vit_base_patch32_224", tmp_path, "torchvision-vit")
+    check_same_logits(torchvision_vit(), timm_vit(), tmp_path, "torchvision-vit")
 
 
 def test_torchvision_vit_of_before_mlp_blocks(tmp_path):
-    theirs = randomise(torchvision.models.vit_b_32())
     old = {key.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."): value
-           for key, value in theirs.state_dict().items()}
+           for key, value in torchvision_vit().state_dict().items()}
     ours, layout, _ = remap(old, tmp_path)
     assert layout == "torchvision-vit"
-    assert sorted(ours) == sorted(timm.create_model("vit_base_patch32_224").state_dict())
+    assert sorted(ours) == sorted(timm_vit().state_dict())
 
 
 def test_torchvision_swin(tmp_path):
-    check_same_logits(randomise(torchvision.models.swin_t()), "swin_tiny_patch4_window7_224", tmp_path,
-                      "torchvision-swin", dropped=12)
+    theirs = torchvision.models.SwinTransformer(patch_size=[4, 4], window_size=[7, 7], embed_dim=48,
+                                                depths=[2, 2, 2, 2], num_heads=[2, 2, 4, 4])
+    check_same_logits(randomise(theirs), timm_swin(), tmp_path, "torchvision-swin", dropped=8)
 
 
 def test_torchvision_resnet_behind_data_parallel(tmp_path):
-    check_same_logits(randomise(torchvision.models.resnet18()), "resnet18", tmp_path, "timm", prefix="module.")
+    check_same_logits(randomise(torchvision.models.resnet18()), timm.create_model("resnet18"), tmp_path, "timm", prefix="module.")
 
 
 def old_swin(state):
@@ -85,7 +102,7 @@ def old_swin(state):
 
 
 def test_microsoft_swin(tmp_path):
-    state = randomise(timm.create_model("swin_tiny_patch4_window7_224")).state_dict()
+    state = randomise(timm_swin()).state_dict()
     ours, layout, dropped = remap(old_swin(state), tmp_path)
     assert layout == "swin-original"
     assert len(dropped) == 2
@@ -93,10 +110,10 @@ def test_microsoft_swin(tmp_path):
     assert all(torch.equal(ours[key], state[key]) for key in state)
 
 
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "seresnet18",
-                                  "swin_tiny_patch4_window7_224"])
-def test_timm_stays(name, tmp_path):
-    state = randomise(timm.create_model(name)).state_dict()
+@pytest.mark.parametrize("name,arguments", [("vit_tiny_patch16_224", VIT), ("deit_tiny_distilled_patch16_224", VIT),
+                                            ("seresnet18", {}), ("swin_tiny_patch4_window7_224", SWIN)])
+def test_timm_stays(name, arguments, tmp_path):
+    state = randomise(timm.create_model(name, **arguments)).state_dict()
     ours, layout, dropped = remap(state, tmp_path)
     assert (layout, dropped) == ("timm", [])
     assert sorted(ours) == sorted(state)
