@@ -57,6 +57,7 @@ TEST(Bars, TheOriginalStandsBesideThemUntouched) {
 TEST(Bars, RefuseWhatCannotBeDrawn) {
   EXPECT_ERROR(draw_bars(grey_picture(), {}), ErrorKind::data, "got 0 dimensions");
   EXPECT_ERROR(draw_bars(grey_picture(), {.values = at::zeros({2, 3})}), ErrorKind::data, "got 2 dimensions");
+  EXPECT_ERROR(draw_bars({}, {.values = at::zeros({3})}), ErrorKind::data, "0x0x3");
   const at::Tensor bad = at::full({3}, std::numeric_limits<float>::infinity());
   EXPECT_ERROR(draw_bars(grey_picture(), {.values = bad, .layer = "se"}), ErrorKind::numeric, "gates of se hold NaN");
 }

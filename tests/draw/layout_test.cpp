@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "fovea/vision/draw/canvas.h"
+#include "fovea/vision/draw/text.h"
 
 namespace fovea {
 namespace {

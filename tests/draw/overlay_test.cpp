@@ -81,12 +81,12 @@ TEST(Overlay, TheHeatLiesOnThePartOfTheOriginalThatTheNetworkSaw) {
   const std::vector<Placement> placements = {
       // resized to 500×256, the crop starts at 138,16; a cell is 32 of its pixels, twice that of the original
       {1000, 512, {.crop_pct = 0.875}, 2, 5, {2 * (138 + 5.5 * 32), 2 * (16 + 2.5 * 32)}},
-      {512, 1000, {.crop_pct = 0.875}, 6, 1, {2 * (16 + 1.5 * 32), 2 * (138 + 6.5 * 32)}},
+      {512, 1000, {.crop_pct = 0.875}, 5, 1, {2 * (16 + 1.5 * 32), 2 * (138 + 5.5 * 32)}},
       // both sides to 224: cells of 100×60 pixels
       {700, 420, {.crop_pct = 1, .crop_mode = CropMode::squash}, 1, 4, {450, 90}},
       // 672×336 to 224×112, 56 rows of border above and below: cells of 96 pixels, the first row of cells starts at
       // −168
-      {672, 336, {.crop_pct = 1, .crop_mode = CropMode::border}, 3, 6, {6.5 * 96, -168 + 3.5 * 96}},
+      {672, 336, {.crop_pct = 1, .crop_mode = CropMode::border}, 3, 5, {5.5 * 96, -168 + 3.5 * 96}},
       // enlarged 16 times
       {28, 28, {.height = 28, .width = 28, .crop_pct = 1}, 4, 2, {10, 18}},
   };

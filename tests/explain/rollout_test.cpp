@@ -31,11 +31,12 @@ Matrix naive_rollout(const std::vector<AttentionMap>& maps, const RolloutOptions
   Matrix result;
   for (const AttentionMap& map : maps) {
     const int64_t heads = map.weights.size(1), n = map.weights.size(2);
+    const auto weights = map.weights.accessor<float, 4>();
     Matrix a(n, std::vector<double>(n));
     for (int64_t i = 0; i < n; ++i) {
       for (int64_t j = 0; j < n; ++j) {
         std::vector<double> of_heads;
-        for (int64_t h = 0; h < heads; ++h) of_heads.push_back(map.weights[options.image][h][i][j].item<double>());
+        for (int64_t h = 0; h < heads; ++h) of_heads.push_back(weights[options.image][h][i][j]);
         double fused = 0;
         for (const double value : of_heads) fused += value / static_cast<double>(heads);
         if (options.fusion == HeadFusion::max) fused = *std::max_element(of_heads.begin(), of_heads.end());
@@ -128,7 +129,8 @@ TEST(Rollout, RefusesWhatItIsNotDefinedFor) {
   EXPECT_ERROR(rollout(rows), ErrorKind::usage, "blocks.0.attn needs all rows, 1 were recorded");
   auto grids = random_maps(2, 1);
   grids[0].grid = {.height = 4, .width = 3, .prefix = 1};
-  EXPECT_ERROR(rollout(grids), ErrorKind::data, "blocks.0.attn has 4x3 patches");
+  EXPECT_ERROR(rollout(grids), ErrorKind::data,
+               "blocks.1.attn has 3x4 patches and 1 prefix tokens, blocks.0.attn has 4x3 and 1");
   auto cross = random_maps(2, 1);
   cross[0].weights = at::zeros({1, 3, 5, 13});
   EXPECT_ERROR(rollout(cross), ErrorKind::data, "weights of 1x3x5x13");

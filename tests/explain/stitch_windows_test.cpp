@@ -97,17 +97,18 @@ TEST(StitchWindows, ThePeakFollowsAPlantedTokenThroughRealWindowAttention) {
   auto root = std::make_shared<Root>();
   auto layer = root->register_module("attn", std::make_shared<Root>());
   for (const WindowLayout& l : kLayouts) {
-    for (int64_t token = 0; token < l.height * l.width; ++token) {
-      at::Tensor qkv = at::zeros({1, l.height, l.width, 3, 4});
-      qkv.select(3, 0).fill_(1);
-      qkv[0][token / l.width][token % l.width][1].fill_(5);
-      AttentionRecorder recorder(*root, {.layers = "attn"});
-      window_attention(qkv.flatten(3), {.heads = 1,
-                                        .window = {l.window_height, l.window_width},
-                                        .shift = {l.shift_height, l.shift_width},
-                                        .pad_first = l.pad_first,
-                                        .module = layer.get()});
-      const HeatMap heat = attention_heat(recorder.maps());
+    const int64_t tokens = l.height * l.width;
+    at::Tensor qkv = at::zeros({tokens, l.height, l.width, 3, 4});  // image i has its key at token i
+    qkv.select(3, 0).fill_(1);
+    for (int64_t token = 0; token < tokens; ++token) qkv[token][token / l.width][token % l.width][1].fill_(5);
+    AttentionRecorder recorder(*root, {.layers = "attn"});
+    window_attention(qkv.flatten(3), {.heads = 1,
+                                      .window = {l.window_height, l.window_width},
+                                      .shift = {l.shift_height, l.shift_width},
+                                      .pad_first = l.pad_first,
+                                      .module = layer.get()});
+    for (int64_t token = 0; token < tokens; ++token) {
+      const HeatMap heat = attention_heat(recorder.maps(), {.image = token});
       ASSERT_EQ(heat.values.sizes(), (std::vector<int64_t>{l.height, l.width}));
       ASSERT_EQ(heat.values.argmax().item<int64_t>(), token)
           << l.height << "x" << l.width << " shift " << l.shift_height << " pad first " << l.pad_first;

@@ -90,7 +90,7 @@ void draw_mean(const Chart& chart, double mean) {
   }
   // Above the line at the right end, where the bars are lowest.
   put_text(chart.canvas, "mean " + number_text(mean), field.left + field.width - em / 2, static_cast<double>(y) - em,
-           {.em = em, .align = Align::right, .color = kMean});
+           {.em = em, .align = Align::right, .color = {kMean[0], kMean[1], kMean[2]}});
 }
 
 // "strongest: 17 (0.98), 203 (0.97), …", as many as fit.
@@ -108,6 +108,7 @@ std::string list_gates(const std::string& name, auto first, auto last, const Lay
 }  // namespace
 
 Image draw_bars(const Image& original, const ChannelGates& gates, const BarOptions& options) {
+  check_picture(original);
   require(gates.values.defined() && gates.values.dim() == 1 && gates.values.numel() > 0, ErrorKind::data,
           "draw_bars: expected gates [C], got {} dimensions", gates.values.defined() ? gates.values.dim() : 0);
   const at::Tensor values = gates.values.to(at::kCPU, at::kFloat).contiguous();

@@ -11,6 +11,7 @@ bool draw_available() {
 }
 
 std::string encode_png(const Image& image) {
+  check_picture(image);
   cv::Mat bgr;
   cv::cvtColor(to_rgb(image), bgr, cv::COLOR_RGB2BGR);
   std::vector<uint8_t> bytes;

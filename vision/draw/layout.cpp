@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "fovea/vision/draw/canvas.h"
+#include "fovea/vision/draw/text.h"
 
 namespace fovea {
 namespace {

@@ -137,6 +137,7 @@ void draw_color_bar(cv::Mat& canvas, const Layout& layout, const HeatMap& map, c
 }  // namespace
 
 Image draw_overlay(const Image& original, const HeatMap& map, const OverlayOptions& options) {
+  check_picture(original);
   require(map.values.defined() && map.values.dim() == 2 && map.values.numel() > 0, ErrorKind::data,
           "draw_overlay: expected a map [h,w], got {} dimensions", map.values.defined() ? map.values.dim() : 0);
   HeatMap heat = map;

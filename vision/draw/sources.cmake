@@ -4,7 +4,8 @@ if(FOVEA_WITH_OPENCV)
     ${CMAKE_CURRENT_LIST_DIR}/canvas.cpp
     ${CMAKE_CURRENT_LIST_DIR}/encode_png.cpp
     ${CMAKE_CURRENT_LIST_DIR}/layout.cpp
-    ${CMAKE_CURRENT_LIST_DIR}/overlay.cpp)
+    ${CMAKE_CURRENT_LIST_DIR}/overlay.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/text.cpp)
 else()
   target_sources(fovea_vision PRIVATE ${CMAKE_CURRENT_LIST_DIR}/no_draw.cpp)
 endif()
