@@ -33,7 +33,7 @@ class Job {
  public:
   explicit Job(const json& job) : job_(job) {
     std::optional<SkipInit> skip;
-    if (job.contains("weights")) skip.emplace();
+    if (job.contains("weights") || !job.contains("input")) skip.emplace();
     subject_ = make_subject(job.at("subject"));
   }
 

@@ -1,0 +1,190 @@
+#include "fovea/vision/models/vit.h"
+
+#include <gtest/gtest.h>
+
+#include "fovea/modules/inference/init.h"
+#include "fovea/modules/inference/prepare.h"
+#include "fovea/tests/support/tolerance.h"
+#include "fovea/tests/weights/expect_error.h"
+
+namespace fovea::testing {
+namespace {
+
+VitOptions small(bool distilled = false) {
+  return {.image_size = 12, .patch = 4, .dim = 8, .depth = 3, .heads = 2, .num_classes = 5, .distilled = distilled};
+}
+
+TEST(Vit, GridIsThatOfTheFeatures) {
+  const at::NoGradGuard no_grad;
+  for (const bool distilled : {false, true}) {
+    Vit model(small(distilled));
+    for (const auto& [h, w] : std::vector<std::pair<int64_t, int64_t>>{{12, 12}, {4, 4}, {8, 20}, {20, 8}, {4, 36}}) {
+      const auto features = model->forward_features(at::randn({2, 3, h, w}));
+      const auto grid = model->grid(h, w);
+      EXPECT_EQ(grid.prefix, distilled ? 2 : 1);
+      EXPECT_EQ(features.sizes(), at::IntArrayRef({2, grid.prefix + grid.height * grid.width, 8}));
+      EXPECT_EQ(model->pool(features).sizes(), at::IntArrayRef({2, 8}));
+      EXPECT_EQ(model->logits(features).sizes(), at::IntArrayRef({2, 5}));
+    }
+  }
+}
+
+TEST(Vit, EmptyBatchGivesEmptyLogits) {
+  const at::NoGradGuard no_grad;
+  Vit model(small());
+  EXPECT_EQ(model->ImageModel::forward(at::zeros({0, 3, 12, 12})).sizes(), at::IntArrayRef({0, 5}));
+}
+
+TEST(Vit, AnImageIsClassifiedAloneAsInABatch) {
+  const at::NoGradGuard no_grad;
+  Vit model(small());
+  const auto x = at::randn({4, 3, 8, 16});
+  const auto together = model->ImageModel::forward(x);
+  for (int64_t b = 0; b < 4; ++b) {
+    EXPECT_LE(relative_error(model->ImageModel::forward(x.narrow(0, b, 1)), together.narrow(0, b, 1)),
+              tolerance(at::kFloat));
+  }
+}
+
+TEST(Vit, MapsKnowTheirGridAndTheTableStaysAsItIs) {
+  const at::NoGradGuard no_grad;
+  Vit model(small(/*distilled=*/true));
+  const auto table = model->pos_embed.clone();
+  const AttentionRecorder recorder(*model, {.layers = R"(blocks\.[12]\.attn)", .queries = {0}});
+  model->forward_features(at::randn({1, 3, 8, 24}));
+  ASSERT_EQ(recorder.maps().size(), 2);
+  EXPECT_EQ(recorder.maps()[1].path, "blocks.2.attn");
+  EXPECT_EQ(recorder.maps()[1].weights.sizes(), at::IntArrayRef({1, 2, 1, 14}));
+  EXPECT_EQ(recorder.maps()[1].grid.height, 2);
+  EXPECT_EQ(recorder.maps()[1].grid.width, 6);
+  EXPECT_EQ(recorder.maps()[1].grid.prefix, 2);
+  EXPECT_TRUE(at::equal(model->pos_embed, table));
+}
+
+TEST(Vit, DistilledHeadsReadTheirOwnTokens) {
+  const at::NoGradGuard no_grad;
+  at::manual_seed(1);
+  Vit model(small(/*distilled=*/true));
+  const auto features = at::randn({2, 11, 8});
+  const auto [first, second] = model->logits_of_both(features);
+  EXPECT_TRUE(at::equal(first, model->head->forward(features.select(1, 0))));
+  EXPECT_TRUE(at::equal(second, model->head_dist->forward(features.select(1, 1))));
+  EXPECT_TRUE(at::equal(model->logits(features), (first + second) / 2));
+  EXPECT_ERROR(model->classify(model->pool(features)), ErrorKind::usage, "logits(features)");
+  EXPECT_ERROR(Vit(small())->logits_of_both(features), ErrorKind::usage, "distilled");
+}
+
+TEST(Vit, WithoutClassesGivesPooledFeatures) {
+  const at::NoGradGuard no_grad;
+  for (const bool distilled : {false, true}) {
+    auto options = small(distilled);
+    options.num_classes = 0;
+    Vit model(options);
+    EXPECT_FALSE(model->head || model->head_dist);
+    const auto features = at::randn({2, 11, 8});
+    EXPECT_TRUE(at::equal(model->logits(features), model->pool(features)));
+  }
+}
+
+TEST(Vit, StartsAsTimm) {
+  at::manual_seed(2);
+  Vit model({.image_size = 64, .patch = 8, .dim = 64, .depth = 2, .heads = 2, .num_classes = 100, .distilled = true});
+  const auto deviation = [](const at::Tensor& t) { return t.std().item<double>(); };
+  for (const auto& parameter : model->named_parameters()) {
+    const auto& key = parameter.key();
+    const auto& value = parameter.value();
+    if (key == "cls_token") {
+      EXPECT_NEAR(deviation(value), 1e-6, 3e-7);
+    } else if (key.starts_with("patch_embed")) {
+      EXPECT_NEAR(deviation(value), 1 / std::sqrt(3 * 8 * 8) / std::sqrt(3), 0.01) << key;  // uniform ±1/√fan_in
+    } else if (key.find("norm") != std::string::npos && key.ends_with("weight")) {
+      EXPECT_TRUE(at::all(value == 1).item<bool>()) << key;
+    } else if (key.ends_with("bias")) {
+      EXPECT_TRUE(at::all(value == 0).item<bool>()) << key;
+    } else {
+      EXPECT_NEAR(deviation(value), 0.02, key == "dist_token" ? 0.008 : 0.002) << key;
+      EXPECT_NEAR(value.mean().item<double>(), 0, key == "dist_token" ? 0.01 : 0.002) << key;
+    }
+  }
+}
+
+TEST(Vit, DropPathRisesLinearly) {
+  auto options = small();
+  options.drop_path = 0.3;
+  Vit model(options);
+  for (size_t i = 0; i < 3; ++i) EXPECT_DOUBLE_EQ(model->blocks[i]->drop_path->options.probability, 0.15 * double(i));
+}
+
+TEST(Vit, DropoutActsInTrainingAlone) {
+  at::manual_seed(3);
+  const auto x = at::randn({8, 3, 12, 12});
+  const auto random_in_training = [&](auto set) {
+    auto options = small();
+    set(options);
+    Vit model(options);
+    const bool differs = !at::equal(model->ImageModel::forward(x), model->ImageModel::forward(x));
+    model->eval();
+    EXPECT_TRUE(at::equal(model->ImageModel::forward(x), model->ImageModel::forward(x)));
+    return differs;
+  };
+  EXPECT_FALSE(random_in_training([](VitOptions&) {}));
+  EXPECT_TRUE(random_in_training([](VitOptions& o) { o.pos_drop = 0.5; }));
+  EXPECT_TRUE(random_in_training([](VitOptions& o) { o.attn_drop = 0.5; }));
+  EXPECT_TRUE(random_in_training([](VitOptions& o) { o.proj_drop = 0.5; }));
+  EXPECT_TRUE(random_in_training([](VitOptions& o) { o.head_drop = 0.5; }));
+  EXPECT_TRUE(random_in_training([](VitOptions& o) { o.drop_path = 0.5; }));
+}
+
+TEST(Vit, CloneIsIndependent) {
+  const at::NoGradGuard no_grad;
+  at::manual_seed(4);
+  Vit model(small(/*distilled=*/true));
+  model->eval();
+  const auto x = at::randn({2, 3, 12, 12});
+  const auto before = model->ImageModel::forward(x);
+  const auto copy = std::dynamic_pointer_cast<VitImpl>(model->clone());
+  ASSERT_TRUE(copy);
+  EXPECT_TRUE(at::equal(copy->ImageModel::forward(x), before));
+  for (auto& parameter : copy->parameters()) parameter.fill_(0.01);
+  EXPECT_FALSE(at::equal(copy->ImageModel::forward(x), before));
+  EXPECT_TRUE(at::equal(model->ImageModel::forward(x), before));
+}
+
+TEST(Vit, CastsToBfloat16AtOtherSizesToo) {
+  const at::NoGradGuard no_grad;
+  at::manual_seed(5);
+  Vit model(small());
+  const auto x = at::randn({2, 3, 20, 8});
+  const auto exact = model->forward_features(x);
+  model->to(at::kBFloat16);
+  const auto narrow = model->forward_features(x.to(at::kBFloat16));
+  EXPECT_EQ(narrow.scalar_type(), at::kBFloat16);
+  EXPECT_LE(relative_error(narrow, exact), 2 * tolerance(at::kBFloat16));
+}
+
+TEST(Vit, RefusesWhatDoesNotFit) {
+  const auto refused = [](auto set, const char* part) {
+    auto options = small();
+    set(options);
+    EXPECT_ERROR(Vit{options}, ErrorKind::usage, part);
+  };
+  refused([](VitOptions& o) { o.image_size = 0; }, "image_size 0");
+  refused([](VitOptions& o) { o.patch = 0; }, "patch 0");
+  refused([](VitOptions& o) { o.dim = 0; }, "dim 0");
+  refused([](VitOptions& o) { o.depth = 0; }, "depth 0");
+  refused([](VitOptions& o) { o.heads = 0; }, "heads 0");
+  refused([](VitOptions& o) { o.heads = 3; }, "dim 8 is not divisible by heads 3");
+  refused([](VitOptions& o) { o.image_size = 14; }, "image_size 14 is not a multiple of the patch 4");
+  refused([](VitOptions& o) { o.num_classes = -1; }, "num_classes -1");
+  refused([](VitOptions& o) { o.in_channels = 0; }, "in_channels 0");
+  refused([](VitOptions& o) { o.head_drop = 1; }, "head_drop 1");
+  refused([](VitOptions& o) { o.drop_path = 2; }, "probability");
+  Vit model(small());
+  EXPECT_ERROR(model->forward_features(at::zeros({1, 1, 12, 12})), ErrorKind::data,
+               "expected [B,3,h,w], got [1,1,12,12]");
+  EXPECT_ERROR(model->forward_features(at::zeros({1, 3, 12, 13})), ErrorKind::data, "12x13");
+  EXPECT_ERROR(model->grid(0, 12), ErrorKind::data, "0x12");
+}
+
+}  // namespace
+}  // namespace fovea::testing
