@@ -16,8 +16,8 @@ using testing::relative_error;
 
 TEST(MultiHeadAttention, EqualsTorchWithTheSameWeightsOutputsAndGradients) {
   at::manual_seed(1);
-  torch::nn::MultiheadAttention peer(torch::nn::MultiheadAttentionOptions(24, 3).kdim(10).vdim(7));
-  MultiHeadAttention ours({.d_model = 24, .heads = 3, .key_width = 10, .value_width = 7});
+  torch::nn::MultiheadAttention peer(torch::nn::MultiheadAttentionOptions(24, 3).kdim(10).vdim(10));
+  MultiHeadAttention ours({.d_model = 24, .heads = 3, .key_width = 10});
   {
     at::NoGradGuard no_grad;
     ours->q->weight.copy_(peer->q_proj_weight);
@@ -30,7 +30,7 @@ TEST(MultiHeadAttention, EqualsTorchWithTheSameWeightsOutputsAndGradients) {
     ours->proj->weight.copy_(peer->out_proj->weight);
     ours->proj->bias.copy_(peer->out_proj->bias);
   }
-  const auto query = at::randn({2, 5, 24}), key = at::randn({2, 7, 10}), value = at::randn({2, 7, 7});
+  const auto query = at::randn({2, 5, 24}), key = at::randn({2, 7, 10}), value = at::randn({2, 7, 10});
   const auto expected = std::get<0>(peer->forward(query.transpose(0, 1), key.transpose(0, 1), value.transpose(0, 1)))
                             .transpose(0, 1);
   const auto got = ours->forward(query, key, value);
