@@ -90,7 +90,7 @@ bool all_finite(const at::Tensor& numbers) {
 }
 
 std::string non_finite_count(const Placement& place) {
-  const auto count = place.source.numel() - at::isfinite(place.source.to(at::kFloat)).sum().item<int64_t>();
+  const auto count = place.source.numel() - at::isfinite(place.source.to(at::kDouble)).sum().item<int64_t>();
   return fmt::format("{} ({} of {} values)", printable(place.key), count, place.source.numel());
 }
 

@@ -207,6 +207,27 @@ TEST_F(LoadWeights, RefusesWhatIsNotFinite) {
   }
 }
 
+TEST_F(LoadWeights, FindsOneBadNumberAnywhere) {
+  constexpr int64_t kCount = 600'000;
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf, at::kDouble}) {
+    auto net = std::make_shared<torch::nn::Module>();
+    net->register_parameter("weight", at::zeros({kCount}, type));
+    // The largest numbers there are, which share most bits with infinity.
+    const at::Tensor large = at::full({kCount}, std::numeric_limits<double>::max(), at::kDouble)
+                                 .clamp_max(type == at::kHalf     ? 65504.0
+                                            : type == at::kDouble ? 1e308
+                                                                  : 3.3e38)
+                                 .to(type);
+    load_weights(*net, StateDict({{"weight", large}}), "memory");
+    for (const int64_t place : {int64_t{0}, int64_t{255}, int64_t{256}, int64_t{262'144}, kCount - 1}) {
+      at::Tensor weight = large.clone();
+      weight[place] = -std::numeric_limits<float>::infinity();
+      EXPECT_ERROR(load_weights(*net, StateDict({{"weight", weight}}), "memory"), ErrorKind::data,
+                   "memory: 1 with NaN or infinite values: weight (1 of 600000 values)");
+    }
+  }
+}
+
 TEST_F(LoadWeights, RefusesWhatOverflowsInTheTypeOfTheModel) {
   auto tensors = good_tensors();
   tensor_of(tensors, "leaf.weight") = at::full({4, 3}, 1e6);

@@ -253,5 +253,21 @@ TEST(RemoveStaleOutputs, TakesOnlyThoseOfDeadProcesses) {
   remove_stale_outputs(folder / "none/out");
 }
 
+TEST(RemoveStaleOutputs, LeavesThoseOfOtherUsersProcesses) {
+  const TemporaryFolder folder;
+  fs::permissions(folder.path(), fs::perms(0777));
+  put(folder / ".out.tmp.1", "of the first process, which lives");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::getuid() == 0 && ::setuid(65534) != 0) ::_exit(99);
+    remove_stale_outputs(folder / "out");
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  EXPECT_TRUE(fs::exists(folder / ".out.tmp.1"));
+}
+
 }  // namespace
 }  // namespace fovea
