@@ -6,6 +6,7 @@
 #include "fovea/apps/arguments.h"
 #include "fovea/apps/command.h"
 #include "fovea/apps/device.h"
+#include "fovea/apps/network.h"
 #include "fovea/apps/output.h"
 #include "fovea/apps/progress.h"
 #include "fovea/apps/resources.h"
@@ -26,6 +27,7 @@ struct TrainArguments {
   std::string data;
   std::string labels;
   std::string output;
+  std::string teacher;
   std::optional<int64_t> epochs;
   std::optional<int64_t> batch_size;
   double learning_rate = 0;  // 0: as the recipe says
@@ -52,9 +54,9 @@ Start start(const TrainArguments& options) {
   } else {
     require(options.model.classes || !start.labels.empty(), ErrorKind::usage,
             "--model {} needs --classes or --labels, so that it fits the data", printable(options.model.model));
-    start.named = create_model(options.model.model,
-                               {.num_classes = options.model.classes.value_or(static_cast<int64_t>(start.labels.size())),
-                                .image_size = options.model.image_size});
+    start.named = create_model(
+        options.model.model, {.num_classes = options.model.classes.value_or(static_cast<int64_t>(start.labels.size())),
+                              .image_size = options.model.image_size});
   }
   const int64_t classes = start.named.info.num_classes;
   const auto names = static_cast<int64_t>(start.labels.size());
@@ -92,29 +94,33 @@ int run(const TrainArguments& options, const CommonOptions& common) {
   const auto [named, labels] = start(options);
   const IdxFolder data = open_idx_folder(options.data, named.info.num_classes);
   named.model->module().to(runtime.device);
+  std::optional<Network> teacher;
+  if (!options.teacher.empty()) teacher = load_network({.model = {.model = options.teacher}}, runtime);
 
   const TrainOptions how{.output = options.output,
                          .model = named.info.name,
                          .recipe = recipe_for(options, named.info.family),
                          .preprocess = named.info.preprocess,
+                         .teacher = teacher ? teacher->model.get() : nullptr,
+                         .teacher_name = options.teacher,
                          .seed = static_cast<uint64_t>(options.seed),
                          .save_every = options.save_every,
                          .resume = options.resume,
                          .force = options.force,
                          .stop = &stop_requested()};
   std::optional<Progress> progress;
-  const TrainCallbacks callbacks{
-      .on_step =
-          [&](const StepReport& report) {
-            if (!progress) progress.emplace("train", report.total_steps);
-            progress->update(report.step, fmt::format("loss {:.4f}", report.loss));
-          },
-      .on_epoch =
-          [&](const EpochReport& report) {
-            if (progress) progress->clear();
-            print_output(epoch_line(report));
-          }};
-  const TrainResult result = train_classifier(*named.model, {.train = *data.train, .test = data.test.get()}, how, callbacks);
+  const TrainCallbacks callbacks{.on_step =
+                                     [&](const StepReport& report) {
+                                       if (!progress) progress.emplace("train", report.total_steps);
+                                       progress->update(report.step, fmt::format("loss {:.4f}", report.loss));
+                                     },
+                                 .on_epoch =
+                                     [&](const EpochReport& report) {
+                                       if (progress) progress->clear();
+                                       print_output(epoch_line(report));
+                                     }};
+  const TrainResult result =
+      train_classifier(*named.model, {.train = *data.train, .test = data.test.get()}, how, callbacks);
   progress.reset();
   if (result.interrupted) return exit_code_of(stop_signal());
 
@@ -138,6 +144,8 @@ Command add_train(CLI::App& program, CommonOptions& common) {
   app->add_option("--data", options->data, "Folder of MNIST's kind (IDX files)")->required()->type_name("PATH");
   app->add_option("--labels", options->labels, "Names of the classes, one a line")->type_name("FILE");
   app->add_option("--output", options->output, "Folder for weights and state")->required()->type_name("DIR");
+  app->add_option("--teacher", options->teacher, "Embedded network or folder whose answers are learned too")
+      ->type_name("NAME");
   add_integer(*app, "--epochs", options->epochs, {.least = 1, .most = 1'000'000}, "Passes over the data");
   add_integer(*app, "--batch-size", options->batch_size, {.least = 1, .most = 1'000'000}, "Images a step");
   add_positive(*app, "--lr", options->learning_rate, "Highest learning rate");

@@ -88,13 +88,12 @@ const EmbeddedModel* find_embedded(const std::string& name) {
 }
 
 NamedModel create_embedded(const std::string& name) {
-  const auto row = std::find_if(rows().begin(), rows().end(), [&](const Row& candidate) { return name == candidate.name; });
+  const auto row =
+      std::find_if(rows().begin(), rows().end(), [&](const Row& candidate) { return name == candidate.name; });
   require(row != rows().end(), ErrorKind::usage, "no embedded network is named \"{}\"", printable(name));
-  return {.info = {.name = row->name,
-                   .family = row->family,
-                   .preprocess = fashion_preprocessing(),
-                   .num_classes = classes},
-          .model = row->build()};
+  return {
+      .info = {.name = row->name, .family = row->family, .preprocess = fashion_preprocessing(), .num_classes = classes},
+      .model = row->build()};
 }
 
 }  // namespace fovea

@@ -21,8 +21,8 @@ class GzipReader {
   GzipReader(const GzipReader&) = delete;
   GzipReader& operator=(const GzipReader&) = delete;
 
-  // Fills the span from the stream and returns how much there was, less only at its end. Throws Error(data) for a cut or
-  // damaged stream, Error(io) where reading fails.
+  // Fills the span from the stream and returns how much there was, less only at its end. Throws Error(data) for a cut
+  // or damaged stream, Error(io) where reading fails.
   size_t read(std::span<uint8_t> to);
 
  private:

@@ -44,8 +44,8 @@ IdxArray read_idx(const std::filesystem::path& path, int dimensions) {
             begin + got, total);
   }
   uint8_t extra;
-  require(reader.read({&extra, 1}) == 0, ErrorKind::data, "{}: bytes after the {} values that the header declares", name,
-          total);
+  require(reader.read({&extra, 1}) == 0, ErrorKind::data, "{}: bytes after the {} values that the header declares",
+          name, total);
   return array;
 }
 

@@ -50,10 +50,10 @@ std::unique_ptr<Dataset> open_idx(const std::filesystem::path& images, const std
   IdxArray numbers = read_idx(labels, 1);
   const std::string name = printable(labels.string());
   require(!pixels.values.empty(), ErrorKind::data, "{}: no pictures", printable(images.string()));
-  require(pixels.shape[0] == numbers.shape[0], ErrorKind::data, "{}: {} labels for {} pictures", name,
-          numbers.shape[0], pixels.shape[0]);
-  const auto wrong = std::find_if(numbers.values.begin(), numbers.values.end(),
-                                  [&](uint8_t label) { return label >= classes; });
+  require(pixels.shape[0] == numbers.shape[0], ErrorKind::data, "{}: {} labels for {} pictures", name, numbers.shape[0],
+          pixels.shape[0]);
+  const auto wrong =
+      std::find_if(numbers.values.begin(), numbers.values.end(), [&](uint8_t label) { return label >= classes; });
   require(wrong == numbers.values.end(), ErrorKind::data, "{}: label {} of picture {} is not below {} classes", name,
           wrong == numbers.values.end() ? 0 : *wrong, wrong - numbers.values.begin(), classes);
   return std::make_unique<IdxDataset>(std::move(pixels), std::move(numbers), classes);

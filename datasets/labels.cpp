@@ -15,8 +15,8 @@ constexpr size_t size_cap = size_t{16} << 20;  // bytes
 
 std::vector<std::string> read_labels(const std::string& path) {
   const auto file = MappedFile::open(path);
-  require(file->bytes().size() <= size_cap, ErrorKind::resource, "{}: {} bytes exceed the limit of {} for a list of labels",
-          printable(path), file->bytes().size(), size_cap);
+  require(file->bytes().size() <= size_cap, ErrorKind::resource,
+          "{}: {} bytes exceed the limit of {} for a list of labels", printable(path), file->bytes().size(), size_cap);
   std::string_view text(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
 

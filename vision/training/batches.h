@@ -42,7 +42,7 @@ class TrainingBatches {
   const Dataset& dataset_;
   Options options_;
   int64_t steps_;
-  int64_t epoch_ = -1;         // that order_ belongs to
+  int64_t epoch_ = -1;  // that order_ belongs to
   std::vector<int64_t> order_;
 };
 

@@ -21,9 +21,7 @@ constexpr std::string_view setting_prefix = "setting.";
 
 std::string checksum(const StateDict& tensors, const std::map<std::string, std::string>& metadata) {
   uLong crc = crc32(0, nullptr, 0);
-  const auto add = [&](const void* data, size_t size) {
-    crc = crc32_z(crc, static_cast<const Bytef*>(data), size);
-  };
+  const auto add = [&](const void* data, size_t size) { crc = crc32_z(crc, static_cast<const Bytef*>(data), size); };
   for (const auto& [key, value] : metadata) {
     add(key.data(), key.size() + 1);
     add(value.data(), value.size() + 1);
@@ -71,15 +69,21 @@ FolderLock::FolderLock(const std::filesystem::path& folder) {
   }
 }
 
-FolderLock::~FolderLock() { ::close(descriptor_); }
+FolderLock::~FolderLock() {
+  ::close(descriptor_);
+}
 
 StateFiles::StateFiles(const std::filesystem::path& folder) : folder_(folder) {
   for (const int slot : {0, 1}) remove_stale_outputs(path(slot));
 }
 
-std::filesystem::path StateFiles::path(int slot) const { return folder_ / fmt::format("state.{}.safetensors", slot); }
+std::filesystem::path StateFiles::path(int slot) const {
+  return folder_ / fmt::format("state.{}.safetensors", slot);
+}
 
-bool StateFiles::exist() const { return std::filesystem::exists(path(0)) || std::filesystem::exists(path(1)); }
+bool StateFiles::exist() const {
+  return std::filesystem::exists(path(0)) || std::filesystem::exists(path(1));
+}
 
 void StateFiles::remove() {
   for (const int slot : {0, 1}) std::filesystem::remove(path(slot));

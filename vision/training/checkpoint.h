@@ -31,8 +31,8 @@ class FolderLock {
   int descriptor_ = -1;
 };
 
-// Two files, state.0.safetensors and state.1.safetensors, each with a CRC-32 over names and bytes in its metadata. A save
-// replaces the older one atomically, so that the newer survives whatever happens meanwhile.
+// Two files, state.0.safetensors and state.1.safetensors, each with a CRC-32 over names and bytes in its metadata. A
+// save replaces the older one atomically, so that the newer survives whatever happens meanwhile.
 class StateFiles {
  public:
   // Removes temporary files that killed runs left.

@@ -26,8 +26,9 @@ Accuracy evaluate(ImageModel& model, const Dataset& dataset, const PreprocessOpt
     const at::Tensor logits = model.forward(batch.images.to(device)).cpu();  // [B,classes]
     require(logits.size(1) == dataset.classes(), ErrorKind::data, "evaluate: the model has {} classes, the data {}",
             logits.size(1), dataset.classes());
-    require(logits.isfinite().all().item<bool>(), ErrorKind::numeric, "evaluate: logits of pictures {} … {} are not finite",
-            begin, begin + static_cast<int64_t>(indices.size()) - 1);
+    require(logits.isfinite().all().item<bool>(), ErrorKind::numeric,
+            "evaluate: logits of pictures {} … {} are not finite", begin,
+            begin + static_cast<int64_t>(indices.size()) - 1);
     accuracy.correct += (logits.argmax(1) == batch.labels).sum().item<int64_t>();
     accuracy.total += logits.size(0);
   }

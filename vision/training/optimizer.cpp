@@ -51,7 +51,9 @@ TrainingOptimizer::TrainingOptimizer(const torch::nn::Module& model, const Optim
 
 TrainingOptimizer::~TrainingOptimizer() = default;
 
-void TrainingOptimizer::zero_grad() { optimizer_->zero_grad(); }
+void TrainingOptimizer::zero_grad() {
+  optimizer_->zero_grad();
+}
 
 void TrainingOptimizer::step(double learning_rate) {
   for (auto& group : optimizer_->param_groups()) group.options().set_lr(learning_rate);

@@ -18,14 +18,18 @@ constexpr uint64_t golden = 0x9E3779B97F4A7C15;
 
 Random::Random(uint64_t key, uint64_t stream) : state_(mix(mix(key + golden) + (stream + 1) * golden)) {}
 
-uint64_t Random::next() { return mix(state_ += golden); }
+uint64_t Random::next() {
+  return mix(state_ += golden);
+}
 
 int64_t Random::below(int64_t bound) {
   // The high half of a 128-bit product; its bias is below bound/2^64.
   return static_cast<int64_t>((static_cast<unsigned __int128>(next()) * static_cast<uint64_t>(bound)) >> 64);
 }
 
-double Random::uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
+double Random::uniform() {
+  return static_cast<double>(next() >> 11) * 0x1p-53;
+}
 
 std::vector<int64_t> permutation(int64_t size, Random& random) {
   std::vector<int64_t> order(static_cast<size_t>(size));

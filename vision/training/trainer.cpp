@@ -22,7 +22,7 @@ constexpr const char* history_header = "epoch,step,train_loss,test_correct,test_
 std::map<std::string, std::string> settings(const TrainOptions& options, const TrainData& data) {
   const Recipe& recipe = options.recipe;
   const PreprocessOptions& preprocess = options.preprocess;
-  return {
+  std::map<std::string, std::string> values = {
       {"model", options.model},
       {"pictures", fmt::format("{}", data.train.size())},
       {"epochs", fmt::format("{}", recipe.epochs)},
@@ -38,6 +38,10 @@ std::map<std::string, std::string> settings(const TrainOptions& options, const T
       {"augmentation", fmt::format("{} {} {}", recipe.augment.flip, recipe.augment.shift, recipe.augment.erase)},
       {"input", fmt::format("{}x{} {}", preprocess.width, preprocess.height, preprocess.crop_pct)},
   };
+  if (options.teacher != nullptr) {
+    values["teacher"] = fmt::format("{} {}", options.teacher_name, recipe.teacher_share);
+  }
+  return values;
 }
 
 void check(const TrainOptions& options, const TrainData& data) {
@@ -47,6 +51,8 @@ void check(const TrainOptions& options, const TrainData& data) {
           "train: learning rate {} is not positive", recipe.learning_rate);
   require(recipe.label_smoothing >= 0 && recipe.label_smoothing < 1, ErrorKind::usage,
           "train: label smoothing {} is not in [0,1)", recipe.label_smoothing);
+  require(recipe.teacher_share >= 0 && recipe.teacher_share <= 1, ErrorKind::usage,
+          "train: the teacher's share {} is not in [0,1]", recipe.teacher_share);
   require(recipe.warmup_epochs >= 0 && recipe.clip_norm >= 0 && options.save_every >= 0, ErrorKind::usage,
           "train: warm-up, gradient limit and save interval must not be negative");
   // Batches differ by one at most: where the sizes allow one picture alone, batch norm has no variance to divide by.
@@ -96,6 +102,7 @@ class Run {
 
   TrainResult train(const TrainCallbacks& callbacks) {
     model_.module().train();
+    if (options_.teacher != nullptr) options_.teacher->module().eval();
     while (step_ < total_steps_ && !stopped()) {
       const StepReport report = one_step();
       if (callbacks.on_step) callbacks.on_step(report);
@@ -108,7 +115,8 @@ class Run {
     save_weights(model_.module(), weights_file());
     model_.module().eval();
     const bool complete = step_ == total_steps_;
-    if (complete && !last_test_ && data_.test != nullptr) last_test_ = evaluate(model_, *data_.test, options_.preprocess);
+    if (complete && !last_test_ && data_.test != nullptr)
+      last_test_ = evaluate(model_, *data_.test, options_.preprocess);
     return {.steps = step_, .interrupted = !complete, .test = last_test_};
   }
 
@@ -123,11 +131,7 @@ class Run {
     const at::Device device = model_.module().parameters().front().device();
     const int64_t epoch = step_ / batches_.steps_per_epoch() + 1;
     const double rate = learning_rate(schedule_, step_);
-    const at::Tensor logits = model_.forward(batch.images.to(device));  // [B,classes]
-    require(logits.size(1) == data_.train.classes(), ErrorKind::data, "train: the model has {} classes, the data {}",
-            logits.size(1), data_.train.classes());
-    const at::Tensor loss = at::cross_entropy_loss(logits, batch.labels.to(device), {}, at::Reduction::Mean, -100,
-                                                   options_.recipe.label_smoothing);
+    const at::Tensor loss = loss_of({.images = batch.images.to(device), .labels = batch.labels.to(device)});
     const double value = loss.item<double>();
     require_finite(value, "loss", epoch);
     optimizer_.zero_grad();
@@ -140,9 +144,28 @@ class Run {
     return {.step = step_, .total_steps = total_steps_, .epoch = epoch, .loss = value, .learning_rate = rate};
   }
 
+  at::Tensor loss_of(const Batch& batch) {
+    const Recipe& recipe = options_.recipe;
+    const at::Tensor logits = model_.forward(batch.images);  // [B,classes]
+    require(logits.size(1) == data_.train.classes(), ErrorKind::data, "train: the model has {} classes, the data {}",
+            logits.size(1), data_.train.classes());
+    const at::Tensor loss =
+        at::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::Mean, -100, recipe.label_smoothing);
+    if (options_.teacher == nullptr) return loss;
+    at::Tensor answers;  // [B,classes], sum 1
+    {
+      const at::NoGradGuard no_grad;
+      answers = options_.teacher->forward(batch.images).softmax(1);
+    }
+    require(answers.sizes() == logits.sizes(), ErrorKind::data, "train: the teacher has {} classes, the model {}",
+            answers.size(1), logits.size(1));
+    return (1 - recipe.teacher_share) * loss + recipe.teacher_share * at::cross_entropy_loss(logits, answers);
+  }
+
   void require_finite(double value, const char* what, int64_t epoch) const {
     require(std::isfinite(value), ErrorKind::numeric, "train: {} is {} at step {} (epoch {}); saved state: {}", what,
-            value, step_ + 1, epoch, saved_step_ > 0 ? fmt::format("step {}", saved_step_) : "none");
+            std::isnan(value) ? std::abs(value) : value, step_ + 1, epoch,
+            saved_step_ > 0 ? fmt::format("step {}", saved_step_) : "none");
   }
 
   void end_epoch(int64_t epoch, const TrainCallbacks& callbacks) {
@@ -174,11 +197,13 @@ class Run {
   }
 
   void restore(const TrainingState& state) {
-    for (const auto& [option, value] : settings_) {
+    auto options = settings_;
+    for (const auto& [option, value] : state.settings) options.try_emplace(option, "none");
+    for (const auto& [option, value] : options) {
       const auto found = state.settings.find(option);
-      const std::string earlier = found == state.settings.end() ? "unknown" : found->second;
+      const std::string earlier = found == state.settings.end() ? "none" : found->second;
       require(earlier == value, ErrorKind::usage, "{}: the run there has {} {}, not {}",
-              printable(options_.output.string()), option, printable(earlier), value);
+              printable(options_.output.string()), printable(option), printable(earlier), value);
     }
     const at::NoGradGuard no_grad;
     // Copied, not aliased: kernels may round differently on memory that is aligned otherwise.

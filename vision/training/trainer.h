@@ -26,10 +26,12 @@ struct TrainData {
 };
 
 struct TrainOptions {
-  std::filesystem::path output;   // folder, made where it is missing
-  std::string model;              // name, part of the record that a resumed run must agree with
+  std::filesystem::path output;  // folder, made where it is missing
+  std::string model;             // name, part of the record that a resumed run must agree with
   Recipe recipe;
   PreprocessOptions preprocess;
+  ImageModel* teacher = nullptr;  // whose answers to the same pictures are learned too; put into evaluation mode
+  std::string teacher_name;       // part of the record, as `model`
   uint64_t seed = 0;              // order, augmentation and dropout
   int64_t save_every = 0;         // steps; 0: once an epoch. The state is saved after each epoch in any case
   bool resume = false;            // go on from the state in `output`; from the start where there is none
@@ -38,17 +40,17 @@ struct TrainOptions {
 };
 
 struct StepReport {
-  int64_t step = 0;          // 1 … total_steps
+  int64_t step = 0;  // 1 … total_steps
   int64_t total_steps = 0;
-  int64_t epoch = 0;         // from 1
+  int64_t epoch = 0;  // from 1
   double loss = 0;
   double learning_rate = 0;
 };
 
 struct EpochReport {
-  int64_t epoch = 0;         // from 1
+  int64_t epoch = 0;  // from 1
   int64_t epochs = 0;
-  double train_loss = 0;     // mean over the epoch's steps
+  double train_loss = 0;         // mean over the epoch's steps
   std::optional<Accuracy> test;  // of the averaged weights
 };
 
@@ -63,6 +65,10 @@ struct TrainResult {
   std::optional<Accuracy> test;  // after the last epoch
 };
 
+// The loss is the cross entropy with the smoothed labels or, with a teacher, (1 − share)·that + share·the cross entropy
+// with the teacher's softmax. Hinton et al., Distilling the Knowledge in a Neural Network, 2015,
+// https://arxiv.org/abs/1503.02531
+//
 // Writes into `output`: model.safetensors (the averaged weights), state.0/1.safetensors (what a resumed run needs) and
 // log.csv (a line an epoch). Everything random is a function of seed and step, so that a resumed run ends with the same
 // bytes as an uninterrupted one with as many threads. The model is left with the averaged weights, in evaluation mode.
