@@ -170,8 +170,9 @@ void refuse_non_finite(const std::vector<Placement>& places, const std::string& 
   std::vector<Piece> pieces;
   for (size_t i = 0; i < places.size(); ++i) {
     if (!places[i].source.is_floating_point() || places[i].source.numel() == 0) continue;
-    for (const at::Tensor& numbers : places[i].source.reshape({-1}).split(kPieceElements))
+    for (const at::Tensor& numbers : places[i].source.reshape({-1}).split(kPieceElements)) {
       pieces.push_back({i, numbers});
+    }
   }
   at::parallel_for(0, static_cast<int64_t>(pieces.size()), 1, [&](int64_t begin, int64_t end) {
     for (Piece& piece : std::span(pieces).subspan(begin, end - begin)) piece.finite = all_finite(piece.numbers);

@@ -76,9 +76,10 @@ at::Tensor tensor_in(const std::shared_ptr<MappedFile>& file, const SafetensorsE
   if (entry.length == 0) return at::empty(shape, options);
   std::byte* data = file->bytes().data() + entry.offset;
   const bool aligned = reinterpret_cast<uintptr_t>(data) % (bits_of(entry.type) / 8) == 0;
-  if (aligned)
-    return at::from_blob(
-        data, shape, [file](void*) {}, options);
+  if (aligned) {
+    const auto keep_mapped = [file](void*) {};
+    return at::from_blob(data, shape, keep_mapped, options);
+  }
   at::Tensor copy = at::empty(shape, options);
   std::memcpy(copy.mutable_data_ptr(), data, entry.length);
   return copy;
