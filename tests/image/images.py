@@ -11,6 +11,14 @@ import numpy as np
 import skimage
 from PIL import Image
 
+# The build without OpenCV reads JPEG and PNG, and rounds otherwise in JPEG's transform and chroma.
+WITH_OPENCV = os.environ["FOVEA_WITH_OPENCV"] == "ON"
+
+
+def is_read(path):
+    return WITH_OPENCV or str(path).endswith((".jpg", ".png", ".mpo"))
+
+
 PHOTOGRAPHS = [
     "astronaut.png", "coffee.png", "chelsea.png", "ihc.png", "motorcycle_left.png", "camera.png",
     "rocket.jpg", "retina.jpg", "hubble_deep_field.jpg", "logo.png", "horse.png",

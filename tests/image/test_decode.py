@@ -18,12 +18,22 @@ def pillow(path):
         return np.asarray(image.convert("RGB")).astype(int)
 
 
+def check(tool, path, expected, tolerance=0, **arguments):
+    kind = tool("probe", path)["format"]
+    if not images.WITH_OPENCV and kind not in ("JPEG", "PNG"):
+        answer = tool("decode", path, **arguments)
+        assert answer["kind"] == 2 and f"{kind} needs the build with OpenCV" in answer["error"]
+        return
+    if not images.WITH_OPENCV and kind == "JPEG":
+        tolerance = 20
+    ours = tool.pixels("decode", path, **arguments)
+    assert ours.shape == expected.shape
+    assert abs(ours.astype(int) - expected).max() <= tolerance
+
+
 @pytest.mark.parametrize("name", PICTURES)
 def test_equals_pillow(tool, name):
-    path = pathlib.Path(FOLDER.name) / name
-    ours, expected = tool.pixels("decode", path), pillow(path)
-    assert ours.shape == expected.shape
-    assert (ours == expected).all()
+    check(tool, pathlib.Path(FOLDER.name) / name, pillow(pathlib.Path(FOLDER.name) / name))
 
 
 def test_a_broken_extra_is_skipped(tool, tmp_path):
@@ -36,8 +46,7 @@ def test_a_broken_extra_is_skipped(tool, tmp_path):
 
 @pytest.mark.parametrize("name", images.PHOTOGRAPHS)
 def test_photographs_equal_pillow(tool, name):
-    path = images.photograph(name)
-    assert (tool.pixels("decode", path) == pillow(path)).all()
+    check(tool, images.photograph(name), pillow(images.photograph(name)))
 
 
 def cmyk_jpeg(path, transform):
@@ -52,8 +61,7 @@ def cmyk_jpeg(path, transform):
 @pytest.mark.parametrize("transform", [0, 2])
 def test_ink(tool, tmp_path, transform):
     cmyk_jpeg(tmp_path / "ink.jpg", transform)
-    ours = tool.pixels("decode", tmp_path / "ink.jpg").astype(int)
-    assert abs(ours - pillow(tmp_path / "ink.jpg")).max() <= 2
+    check(tool, tmp_path / "ink.jpg", pillow(tmp_path / "ink.jpg"), tolerance=2)
 
 
 @pytest.mark.parametrize("kind", ["png", "tif"])
@@ -62,9 +70,8 @@ def test_16_bit_gray_is_scaled(tool, tmp_path, kind):
     values[0, :4] = 0, 65535, 128, 129
     path = tmp_path / f"gray16.{kind}"
     Image.fromarray(values).save(path)
-    expected = np.floor(values / 257 + 0.5)
-    ours = tool.pixels("decode", path)
-    assert (ours == expected[..., None]).all()
+    expected = np.floor(values / 257 + 0.5).astype(int)
+    check(tool, path, np.repeat(expected[..., None], 3, axis=2))
 
 
 @pytest.mark.parametrize("kind", ["jpg", "png", "webp"])
@@ -74,10 +81,10 @@ def test_orientation(tool, tmp_path, kind, orientation):
     images.small_photograph((31, 23)).save(path, exif=images.exif(orientation))
     known = orientation if 1 <= orientation <= 8 else 1
     assert tool("probe", path)["orientation"] == known
-    assert (tool.pixels("decode", path) == pillow(path)).all()  # ignored unless asked for
+    check(tool, path, pillow(path))  # ignored unless asked for
     with Image.open(path) as image:
-        upright = np.asarray(ImageOps.exif_transpose(image).convert("RGB")) if known != 1 else pillow(path)
-    assert (tool.pixels("decode", path, exif=True) == upright).all()
+        upright = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).astype(int)
+    check(tool, path, upright if known != 1 else pillow(path), exif=True)
 
 
 @pytest.mark.parametrize("kept", range(0, 40, 3))
@@ -88,7 +95,7 @@ def test_truncated_exif_is_no_orientation_or_the_right_one(tool, tmp_path, kept)
     data = plain.read_bytes()
     path.write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + data[2:])
     assert tool("probe", path)["orientation"] in (1, 6)
-    assert (tool.pixels("decode", path) == pillow(plain)).all()
+    check(tool, path, pillow(plain))
 
 
 def test_exif_behind_the_scan_is_ignored(tool, tmp_path):
@@ -106,7 +113,7 @@ def test_the_name_says_nothing(tool, tmp_path, saved, named):
     proper, renamed = tmp_path / f"proper.{saved}", tmp_path / f"renamed.{named}"
     images.small_photograph().save(proper)
     renamed.write_bytes(proper.read_bytes())
-    assert (tool.pixels("decode", renamed) == pillow(proper)).all()
+    check(tool, renamed, pillow(proper))
 
 
 def test_probe_tells_the_header(tool, tmp_path):
