@@ -67,7 +67,8 @@ CLI::Option* add_integer(CLI::App& app, const std::string& option, int64_t& valu
                          const std::string& help) {
   return app
       .add_option_function<std::string>(
-          option, [&value, option, range](const std::string& text) { value = parse_integer(option, text, range); }, help)
+          option, [&value, option, range](const std::string& text) { value = parse_integer(option, text, range); },
+          help)
       ->type_name("N");
 }
 
@@ -75,7 +76,8 @@ CLI::Option* add_integer(CLI::App& app, const std::string& option, std::optional
                          const IntegerRange& range, const std::string& help) {
   return app
       .add_option_function<std::string>(
-          option, [&value, option, range](const std::string& text) { value = parse_integer(option, text, range); }, help)
+          option, [&value, option, range](const std::string& text) { value = parse_integer(option, text, range); },
+          help)
       ->type_name("N");
 }
 

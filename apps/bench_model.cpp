@@ -23,10 +23,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int warm_up = 3;         // runs that are not counted
+constexpr int warm_up = 3;  // runs that are not counted
 constexpr int least_runs = 15;
 constexpr int most_runs = 500;
-constexpr double enough = 3000;    // milliseconds, once there are least_runs
+constexpr double enough = 3000;  // milliseconds, once there are least_runs
 
 struct BenchOptions {
   NetworkOptions network{.allow_random = true};
@@ -38,8 +38,8 @@ struct BenchResult {
   double milliseconds_per_image = 0;  // median
   double least = 0;                   // of the same
   double most = 0;
-  double first_result_ms = 0;         // from the start of the process
-  double peak_rss_mb = 0;             // 10⁶ bytes
+  double first_result_ms = 0;  // from the start of the process
+  double peak_rss_mb = 0;      // 10⁶ bytes
   int runs = 0;
 };
 

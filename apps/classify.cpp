@@ -108,8 +108,9 @@ int run(const ClassifyOptions& options, const CommonOptions& common) {
   auto list = nlohmann::ordered_json::array();
   Progress progress("classify", static_cast<int64_t>(paths.size()));
   for (size_t first = 0; first < paths.size() && stop_signal() == 0; first += batch_size) {
-    const std::vector<std::string> batch(paths.begin() + static_cast<ptrdiff_t>(first),
-                                         paths.begin() + static_cast<ptrdiff_t>(std::min(first + batch_size, paths.size())));
+    const std::vector<std::string> batch(
+        paths.begin() + static_cast<ptrdiff_t>(first),
+        paths.begin() + static_cast<ptrdiff_t>(std::min(first + batch_size, paths.size())));
     for (const Answer& answer : classify(batch, options, network, result)) {
       if (options.json) {
         list.push_back(as_json(answer));

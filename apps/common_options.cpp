@@ -10,9 +10,12 @@ void add_verbose_option(CLI::App& app, CommonOptions& options) {
 
 void add_common_options(CLI::App& app, CommonOptions& options) {
   app.add_option("--device", options.device, "auto (a GPU where there is one), cpu, cuda or cuda:N")
-      ->type_name("DEVICE")->capture_default_str();
+      ->type_name("DEVICE")
+      ->capture_default_str();
   app.add_option("--dtype", options.dtype, "Number type of the network")
-      ->check(CLI::IsMember({"float32", "bfloat16", "float16"}))->type_name("TYPE")->capture_default_str();
+      ->check(CLI::IsMember({"float32", "bfloat16", "float16"}))
+      ->type_name("TYPE")
+      ->capture_default_str();
   add_integer(app, "--threads", options.threads, {.least = 1, .most = 4096}, "Threads of the CPU (all unless given)");
   add_verbose_option(app, options);
 }

@@ -14,7 +14,7 @@ namespace fovea {
 
 // Where and how a model runs.
 struct CommonOptions {
-  std::string device = "auto";     // auto, cpu, cuda, cuda:1
+  std::string device = "auto";  // auto, cpu, cuda, cuda:1
   std::string dtype = "float32";
   std::optional<int64_t> threads;  // of the CPU; all unless given
   bool verbose = false;            // more on the standard error: what was chosen, backtraces

@@ -13,7 +13,8 @@ attention() { case $1 in *vit*) echo rollout ;; *swin*) echo attention ;; *cbam*
 for model in $("$fovea" models --json | sed -n 's/^ *"name": "\(fovea_.*\)",$/\1/p'); do
   method=$(attention "$model")
   printf '\n== %s\n' "$model"
-  "$fovea" classify --model "$model" --top-k 3 "${samples[@]}"
+  "$fovea" classify --model "$model" --top-k 2 "${samples[@]}"
   "$fovea" overlay --model "$model" --method "$method" --output "$output/$model" "${samples[@]}" >/dev/null
 done
-printf '\nWhere each network looked: %s\n' "$output"/*/
+printf '\nWhere each network looked:\n'
+printf '  %s\n' "$output"/*/

@@ -26,8 +26,8 @@ std::string load_cuda() {
   dladdr(reinterpret_cast<const void*>(&at::globalContext), &info);
   const auto library = std::filesystem::path(info.dli_fname).parent_path() / "libtorch_cuda.so";
   if (dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
-    return "this LibTorch comes without its CUDA libraries; point Torch_DIR at a full one (" +
-           printable(dlerror()) + ")";
+    return "this LibTorch comes without its CUDA libraries; point Torch_DIR at a full one (" + printable(dlerror()) +
+           ")";
   }
   if (!c10::impl::hasDeviceGuardImpl(at::kCUDA)) return "this LibTorch was built without CUDA";
   return c10::impl::getDeviceGuardImpl(at::kCUDA)->deviceCount() > 0 ? "" : "LibTorch finds no GPU";

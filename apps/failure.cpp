@@ -11,7 +11,9 @@
 namespace fovea {
 namespace {
 
-int code_of(ErrorKind kind) { return static_cast<int>(kind); }
+int code_of(ErrorKind kind) {
+  return static_cast<int>(kind);
+}
 
 // LibTorch reports some of what is a lack of memory as plain errors.
 bool means_out_of_memory(const std::string& text) {
@@ -20,13 +22,15 @@ bool means_out_of_memory(const std::string& text) {
          text.find("not enough memory") != std::string::npos;
 }
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+std::string first_line(const std::string& text) {
+  return text.substr(0, text.find('\n'));
+}
 
 Failure torch_failure(const c10::Error& error, bool verbose) {
   const std::string message = error.what_without_backtrace();
   const bool memory = means_out_of_memory(message);
   const ErrorKind kind = memory ? ErrorKind::resource : ErrorKind::internal;
-  std::string line = (memory ? "out of memory: " : "") + printable(first_line(message));
+  std::string line = (memory ? "out of memory: " : "") + printable(without_source_line(first_line(message)));
   if (verbose) line += std::string("\n") + error.what();
   return {code_of(kind), std::move(line)};
 }
@@ -38,7 +42,7 @@ Failure current_failure(bool verbose) {
     throw;
   } catch (const Error& error) {
     return {code_of(error.kind()), error.what()};
-  } catch (const c10::OutOfMemoryError& error) {
+  } catch (const c10::OutOfMemoryError& error) {  // of a GPU
     return {code_of(ErrorKind::resource), "out of memory: " + printable(first_line(error.what_without_backtrace()))};
   } catch (const c10::Error& error) {
     return torch_failure(error, verbose);
@@ -51,6 +55,8 @@ Failure current_failure(bool verbose) {
   }
 }
 
-void print_failure(const Failure& failure) { std::fprintf(stderr, "error: %s\n", failure.message.c_str()); }
+void print_failure(const Failure& failure) {
+  std::fprintf(stderr, "error: %s\n", failure.message.c_str());
+}
 
 }  // namespace fovea

@@ -62,12 +62,15 @@ bool is_own_output(const std::string& path) {
   }
 }
 
-at::Tensor plain(const at::Tensor& tensor) { return tensor.to(at::kCPU, at::kFloat); }
+at::Tensor plain(const at::Tensor& tensor) {
+  return tensor.to(at::kCPU, at::kFloat);
+}
 
 std::vector<NamedTensor> compute(const at::Tensor& input, const FeaturesOptions& options, const Network& network) {
   const c10::InferenceMode inference;
   std::optional<AttentionRecorder> recorder;
-  if (!options.attention.empty()) recorder.emplace(network.model->module(), RecorderOptions{.layers = options.attention});
+  if (!options.attention.empty())
+    recorder.emplace(network.model->module(), RecorderOptions{.layers = options.attention});
 
   const Runtime& runtime = network.runtime;
   const at::Tensor pooled =

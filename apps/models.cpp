@@ -28,13 +28,13 @@ std::vector<Row> rows() {
 }
 
 std::string as_table(const std::vector<Row>& rows) {
-  std::string text = fmt::format("{:<36} {:<7} {:>8} {:>9}  {:<9} {:>5}  {:<6}  {}\n", "name", "family", "classes", "input",
-                                 "resize", "crop", "mode", "weights");
+  std::string text = fmt::format("{:<36} {:<7} {:>8} {:>9}  {:<9} {:>5}  {:<6}  {}\n", "name", "family", "classes",
+                                 "input", "resize", "crop", "mode", "weights");
   for (const auto& [info, embedded] : rows) {
     const PreprocessOptions& how = info.preprocess;
-    text += fmt::format("{:<36} {:<7} {:>8} {:>9}  {:<9} {:>5.3f}  {:<6}  {}\n", info.name, info.family, info.num_classes,
-                        fmt::format("{}x{}", how.height, how.width), name_of(how.interpolation), how.crop_pct,
-                        name_of(how.crop_mode), embedded ? "embedded" : "--weights FILE");
+    text += fmt::format("{:<36} {:<7} {:>8} {:>9}  {:<9} {:>5.3f}  {:<6}  {}\n", info.name, info.family,
+                        info.num_classes, fmt::format("{}x{}", how.height, how.width), name_of(how.interpolation),
+                        how.crop_pct, name_of(how.crop_mode), embedded ? "embedded" : "--weights FILE");
   }
   return text;
 }

@@ -34,8 +34,7 @@ Source folder_source(const fs::path& folder) {
   const bool square = size && (*size)[0] == (*size)[1];
   return {.architecture = std::move(config.architecture),
           .weights = (folder / "model.safetensors").string(),
-          .args = {.num_classes = config.num_classes,
-                   .image_size = square ? std::optional((*size)[0]) : std::nullopt},
+          .args = {.num_classes = config.num_classes, .image_size = square ? std::optional((*size)[0]) : std::nullopt},
           .preprocess = config.preprocess,
           .labels = std::move(config.labels)};
 }
@@ -67,8 +66,8 @@ NamedModel build(const Source& source) {
 std::vector<std::string> labels_for(int64_t classes, const Source& source, const std::string& file) {
   if (!file.empty()) {
     std::vector<std::string> labels = read_labels(file);
-    require(static_cast<int64_t>(labels.size()) == classes, ErrorKind::data, "{}: {} labels, but the model has {} classes",
-            printable(file), labels.size(), classes);
+    require(static_cast<int64_t>(labels.size()) == classes, ErrorKind::data,
+            "{}: {} labels, but the model has {} classes", printable(file), labels.size(), classes);
     return labels;
   }
   if (static_cast<int64_t>(source.labels.size()) == classes) return source.labels;
@@ -102,7 +101,10 @@ Network load_network(const NetworkOptions& options, const Runtime& runtime) {
   // After the name, so that a mistyped one is called that.
   require(!random || options.allow_random, ErrorKind::usage, "--model {} needs --weights FILE", source.architecture);
 
-  Network network{.info = std::move(named.info), .model = std::move(named.model), .labels = {}, .runtime = runtime,
+  Network network{.info = std::move(named.info),
+                  .model = std::move(named.model),
+                  .labels = {},
+                  .runtime = runtime,
                   .random_weights = random};
   network.info.preprocess = source.preprocess.applied_to(network.info.preprocess);
   if (options.model.image_size) {

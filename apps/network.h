@@ -24,8 +24,8 @@ struct Network {
 
 struct NetworkOptions {
   ModelOptions model;
-  std::string labels;          // a file of names, one a line
-  bool allow_random = false;   // a registered name needs no weights
+  std::string labels;         // a file of names, one a line
+  bool allow_random = false;  // a registered name needs no weights
 };
 
 // --model is an embedded name, a folder (config.json, model.safetensors) or a registered name, which needs --weights;

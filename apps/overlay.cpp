@@ -2,6 +2,7 @@
 #include <zlib.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -27,7 +28,7 @@ namespace fs = std::filesystem;
 struct OverlayArguments {
   NetworkOptions network;
   ImageOptions images;
-  std::string method = "attention";
+  std::string method;  // empty: what the network has
   std::string layer;
   std::optional<int64_t> head;
   std::string output;
@@ -62,7 +63,8 @@ std::vector<std::string> output_names(const OverlayArguments& options) {
   std::vector<std::string> names;
   std::map<std::string, std::string> taken;
   for (const std::string& path : options.images.paths) {
-    const std::string name = (fs::path(options.output) / fs::path(path).stem()).string() + "." + options.method + ".png";
+    const std::string name =
+        (fs::path(options.output) / fs::path(path).stem()).string() + "." + options.method + ".png";
     const auto [other, fresh] = taken.emplace(name, path);
     require(fresh || other->second == path, ErrorKind::usage, "{} and {} would both be written to {}",
             printable(other->second), printable(path), printable(name));
@@ -76,9 +78,21 @@ std::vector<std::string> output_names(const OverlayArguments& options) {
 
 void make_folder(const std::string& path) {
   std::error_code error;
+  require(!fs::exists(path, error) || fs::is_directory(path, error), ErrorKind::io, "{}: is no folder",
+          printable(path));
   fs::create_directory(path, error);
   require(!error, ErrorKind::io, "{}: {}", printable(path), error.message());
-  require(fs::is_directory(path, error), ErrorKind::io, "{}: is no folder", printable(path));
+}
+
+// Attention of tokens before the gates of pixels before those of channels, as a picture without content shows it.
+std::string usual_method(const Network& network) {
+  const AttentionRecorder recorder(network.model->module(), {.queries = {0}});
+  network.logits(at::zeros({1, 3, network.info.preprocess.height, network.info.preprocess.width}));
+  const auto has = [&](MapKind kind) {
+    return std::any_of(recorder.maps().begin(), recorder.maps().end(),
+                       [&](const auto& map) { return map.kind == kind; });
+  };
+  return has(MapKind::tokens) ? "attention" : has(MapKind::spatial) ? "spatial" : "channel";
 }
 
 // The rows of attention that the picture needs: CLS where there is one, and all for rollout and for windows.
@@ -114,14 +128,22 @@ std::string explain(const std::string& path, const OverlayArguments& options, co
   return encode_png(draw_overlay(image, heat_of(recorder.maps(), options), {.title = title, .seen = seen}));
 }
 
-int run(const OverlayArguments& options, const CommonOptions& common) {
+void check_method(const OverlayArguments& options) {
   const bool gates = options.method == "channel" || options.method == "spatial";
   require(!gates || !options.head, ErrorKind::usage, "--method {} has no heads; leave --head out", options.method);
   require(options.method != "rollout" || options.layer.empty(), ErrorKind::usage,
           "--method rollout joins all layers; leave --layer out");
+}
+
+int run(OverlayArguments options, const CommonOptions& common) {
+  check_method(options);
   require(draw_available(), ErrorKind::usage, "overlay: this build of fovea has no OpenCV and cannot draw");
-  const std::vector<std::string> names = output_names(options);
   const Network network = load_network(options.network, select_runtime(common));
+  if (options.method.empty()) {
+    options.method = usual_method(network);
+    check_method(options);
+  }
+  const std::vector<std::string> names = output_names(options);
   make_folder(options.output);
 
   BatchResult result(options.images.keep_going);
@@ -152,9 +174,13 @@ Command add_overlay(CLI::App& program, CommonOptions& common) {
   auto options = std::make_shared<OverlayArguments>();
   add_image_options(*app, options->images);
   app->add_option("--output", options->output, "Folder for <image>.<method>.png")->required()->type_name("DIR");
-  app->add_option("--method", options->method, "attention, rollout, channel or spatial")
-      ->check(CLI::IsMember({"attention", "rollout", "channel", "spatial"}))->type_name("METHOD")->capture_default_str();
-  app->add_option("--layer", options->layer, "Index (-1 is the last) or path of the attention layer; the last unless given")
+  app->add_option("--method", options->method,
+                  "attention, rollout (all layers followed), spatial or channel (gates); unless given the first of "
+                  "attention, spatial, channel that the network has")
+      ->check(CLI::IsMember({"attention", "rollout", "channel", "spatial"}))
+      ->type_name("METHOD");
+  app->add_option("--layer", options->layer,
+                  "Index (-1 is the last) or path of the attention layer; the last unless given")
       ->type_name("L");
   add_integer(*app, "--head", options->head, {.least = 0}, "One head from 0; the mean of all unless given");
   app->add_flag("--force", options->force, "Replace files that were not written by this command");

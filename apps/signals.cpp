@@ -32,7 +32,11 @@ void install_signal_handlers() {
   handle(SIGXFSZ, SIG_IGN);
 }
 
-int stop_signal() { return received.load(); }
-const std::atomic<bool>& stop_requested() { return requested; }
+int stop_signal() {
+  return received.load();
+}
+const std::atomic<bool>& stop_requested() {
+  return requested;
+}
 
 }  // namespace fovea

@@ -13,6 +13,8 @@ int stop_signal();
 const std::atomic<bool>& stop_requested();
 
 // What the process then answers: 130 or 143.
-inline int exit_code_of(int signal) { return 128 + signal; }
+inline int exit_code_of(int signal) {
+  return 128 + signal;
+}
 
 }  // namespace fovea

@@ -1,4 +1,5 @@
 import os
+import subprocess
 
 import numpy as np
 import pytest
@@ -49,6 +50,17 @@ def trained(data, tmp_path_factory):
                 "--batch-size", "20")
     assert run.returncode == 0, run.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def without_privilege():
+    """What to put before a command so that permissions count, although root may run the tests."""
+    if os.getuid() != 0:
+        return []
+    prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    if subprocess.run([*prefix, "true"], capture_output=True).returncode != 0:
+        pytest.skip("privileges cannot be given up here")
+    return prefix
 
 
 @pytest.fixture(params=EMBEDDED)

@@ -58,15 +58,7 @@ def test_little_memory(photograph, trained):
     """Less address space than the batch needs, enough to start."""
     run = fovea("bench", "model", "--model", "vit_tiny_patch16_224", "--batch", "4096", "--threads", "1",
                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)))
-    refused(run, RESOURCE, "memory")
-
-
-def test_no_threads_to_be_had(photograph, trained):
-    if os.getuid() == 0:
-        pytest.skip("root is not counted")
-    run = fovea("classify", photograph, "--model", trained,
-                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NPROC, (1, 1)))
-    assert run.returncode in (0, RESOURCE)
+    refused(run, RESOURCE, "error: out of memory: DefaultCPUAllocator: can't allocate memory")
 
 
 def test_few_files_open(photograph, trained):
@@ -129,4 +121,4 @@ def test_large_overlay(trained, tmp_path):
     path = tmp_path / "large.jpg"
     images.small_photograph((4000, 3000)).save(path)
     run = fovea("overlay", path, "--model", trained, "--output", tmp_path / "out")
-    assert run.returncode == 0 and run.seconds < 20
+    assert run.returncode == 0 and run.cpu_seconds < 20

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from program import IO, USAGE, errors, fovea, refused
+from program import FOVEA, IO, USAGE, errors, fovea, refused
 
 
 def overlay(image, output, *more, model="fovea_vit_fashion", method="attention"):
@@ -28,6 +28,13 @@ def test_methods(photograph, tmp_path, model, method):
     picture.load()
     assert picture.info["Software"] == "fovea"
     assert picture.width >= 320 and len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 200
+
+
+@pytest.mark.parametrize("model,method", [("fovea_vit_fashion", "attention"), ("fovea_swin_fashion", "attention"),
+                                          ("fovea_cbamresnet_fashion", "spatial"), ("fovea_seresnet_fashion", "channel")])
+def test_the_method_that_the_network_has(photograph, tmp_path, model, method):
+    run = fovea("overlay", photograph, "--model", model, "--output", tmp_path / "out")
+    assert run.returncode == 0 and os.listdir(tmp_path / "out") == [f"cat.{method}.png"]
 
 
 def test_layers_and_heads_differ(photograph, tmp_path):
@@ -58,7 +65,7 @@ def test_batch_goes_on(photographs, tmp_path):
     bad.write_bytes(b"no")
     run = fovea("overlay", photographs[0], bad, photographs[1], "--output", tmp_path / "out")
     assert run.returncode == 3 and len(errors(run)) == 1
-    assert sorted(os.listdir(tmp_path / "out")) == sorted(f"{path.stem}.attention.png" for path in photographs[:2])
+    assert sorted(os.listdir(tmp_path / "out")) == sorted(f"{path.stem}.channel.png" for path in photographs[:2])
 
 
 def test_own_files_are_replaced_and_others_are_not(photograph, tmp_path):
@@ -106,13 +113,8 @@ def test_names_that_would_meet(photograph, tmp_path):
     assert own.read_bytes() == before
 
 
-def test_a_folder_without_permission(photograph, tmp_path):
-    if os.getuid() != 0:
-        pytest.skip("needs another user to become")
-    os.chmod(tmp_path, 0o755)
-    for folder in tmp_path.parents:
-        if not os.stat(folder).st_mode & 0o001:
-            pytest.skip(f"{folder} is closed to others")
-    run = subprocess.run(["setpriv", "--reuid", "65534", os.environ["FOVEA_BIN"] + "/fovea", "overlay", photograph,
-                          "--output", tmp_path / "out"], capture_output=True, text=True)
-    assert run.returncode == IO and "Permission denied" in run.stderr
+def test_a_folder_without_permission(photograph, trained, tmp_path, without_privilege):
+    tmp_path.chmod(0o555)
+    run = subprocess.run([*without_privilege, FOVEA, "overlay", photograph, "--model", trained, "--output",
+                          tmp_path / "out"], capture_output=True, text=True)
+    assert run.returncode == IO and run.stderr == f"error: {tmp_path}/out: Permission denied\n"

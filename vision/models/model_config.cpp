@@ -112,7 +112,8 @@ PreprocessChanges read_preprocess(const Reader& reader) {
   if (const Json* size = reader.find("input_size")) {
     if (!size->is_array() || size->size() != 3) reader.wrong("input_size", "[3,height,width]", *size);
     const auto side = [&](size_t index) { return reader.integer("input_size", (*size)[index], 16'384); };
-    require(side(0) == 3, ErrorKind::data, "{}: input_size: expected 3 channels, got {}", printable(reader.path), side(0));
+    require(side(0) == 3, ErrorKind::data, "{}: input_size: expected 3 channels, got {}", printable(reader.path),
+            side(0));
     changes.size = {side(1), side(2)};
   }
   if (const Json* value = reader.find("crop_pct")) {
@@ -132,8 +133,12 @@ PreprocessChanges read_preprocess(const Reader& reader) {
 
 }  // namespace
 
-std::string_view name_of(Interpolation interpolation) { return name_in(interpolations, interpolation); }
-std::string_view name_of(CropMode mode) { return name_in(crop_modes, mode); }
+std::string_view name_of(Interpolation interpolation) {
+  return name_in(interpolations, interpolation);
+}
+std::string_view name_of(CropMode mode) {
+  return name_in(crop_modes, mode);
+}
 
 PreprocessOptions PreprocessChanges::applied_to(PreprocessOptions usual) const {
   if (size) {
@@ -170,7 +175,8 @@ ModelConfig read_model_config(const std::string& path) {
   }
   const auto count = static_cast<int64_t>(config.labels.size());
   require(count == 0 || config.num_classes.value_or(count) == count, ErrorKind::data,
-          "{}: num_classes is {}, but there are {} label_names", printable(path), config.num_classes.value_or(0), count);
+          "{}: num_classes is {}, but there are {} label_names", printable(path), config.num_classes.value_or(0),
+          count);
   if (count > 0) config.num_classes = count;
   if (const Json* pretrained = reader.find("pretrained_cfg")) {
     if (!pretrained->is_object()) reader.wrong("pretrained_cfg", "an object", *pretrained);

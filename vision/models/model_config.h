@@ -29,15 +29,15 @@ struct PreprocessChanges {
 };
 
 struct ModelConfig {
-  std::string architecture;                 // a registered name
+  std::string architecture;  // a registered name
   std::optional<int64_t> num_classes = {};
   PreprocessChanges preprocess = {};
-  std::vector<std::string> labels = {};     // of the classes, in order; may be empty
+  std::vector<std::string> labels = {};  // of the classes, in order; may be empty
 };
 
 // Keys read: architecture, num_classes, label_names, and in pretrained_cfg input_size, crop_pct, crop_mode,
-// interpolation, mean, std; others are passed over. Throws Error(io), Error(data) "config.json: num_classes: expected an
-// integer, got string", and Error(resource) above 16 MiB.
+// interpolation, mean, std; others are passed over. Throws Error(io), Error(data) "config.json: num_classes: expected
+// an integer, got string", and Error(resource) above 16 MiB.
 ModelConfig read_model_config(const std::string& path);
 
 // The same keys, with every preprocessing option. Written atomically;
