@@ -21,6 +21,8 @@ TEST(CropGeometry, OfEveryMode) {
       {300, 500, square, 256, 426, 16, 101},
       {256, 256, square, 256, 256, 16, 16},
       {451, 300, square, 384, 256, 80, 16},  // 384.85 is cut
+      {456, 300, square, 389, 256, 82, 16},  // 82.5 to the even number
+      {459, 300, square, 391, 256, 84, 16},  // 83.5 too
       {28, 28, {.height = 28, .width = 28, .crop_pct = 1}, 28, 28, 0, 0},
       {500, 300, {.crop_pct = 0.9, .crop_mode = CropMode::squash}, 248, 248, 12, 12},
       {500, 300, {.crop_pct = 1, .crop_mode = CropMode::border}, 224, 134, 0, -45},  // 134.4; 90 rows of border

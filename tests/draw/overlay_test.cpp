@@ -241,6 +241,7 @@ TEST(Overlay, RefusesWhatCannotBeDrawn) {
   EXPECT_ERROR(draw_overlay(original, heat(at::zeros({4}))), ErrorKind::data, "got 1 dimensions");
   EXPECT_ERROR(draw_overlay(original, {}), ErrorKind::data, "got 0 dimensions");
   EXPECT_ERROR(draw_overlay({}, heat(at::zeros({2, 2}))), ErrorKind::data, "0x0x3");
+  EXPECT_ERROR(draw_overlay(original, heat(at::zeros({2, 2})), {.opacity = 1.5}), ErrorKind::usage, "opacity 1.5");
   const OverlayOptions backward{.range = std::array<double, 2>{1.0, 0.0}};
   EXPECT_ERROR(draw_overlay(original, heat(at::zeros({2, 2})), backward), ErrorKind::usage, "got 1 and 0");
 }

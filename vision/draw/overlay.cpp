@@ -146,6 +146,8 @@ Image draw_overlay(const Image& original, const HeatMap& map, const OverlayOptio
           describe(map));
   const Rectangle seen = options.seen.value_or(
       Rectangle{.width = static_cast<double>(original.width), .height = static_cast<double>(original.height)});
+  require(options.opacity >= 0 && options.opacity <= 1, ErrorKind::usage, "draw_overlay: opacity {} is not in [0,1]",
+          options.opacity);
   require(seen.width > 0 && seen.height > 0, ErrorKind::usage,
           "draw_overlay: expected a rectangle of positive size, got {}x{}", seen.width, seen.height);
 
