@@ -26,6 +26,13 @@ std::string first_line(const std::string& text) {
   return text.substr(0, text.find('\n'));
 }
 
+// "[enforce fail at FILE:LINE] CONDITION. CAUSE" → "CAUSE"
+std::string without_source_line(const std::string& text) {
+  if (!text.starts_with("[enforce fail at ")) return text;
+  const size_t end = text.find(". ", text.find("] "));
+  return end == std::string::npos ? text : text.substr(end + 2);
+}
+
 Failure torch_failure(const c10::Error& error, bool verbose) {
   const std::string message = error.what_without_backtrace();
   const bool memory = means_out_of_memory(message);
