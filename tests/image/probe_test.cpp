@@ -38,9 +38,9 @@ TEST(Probe, ThumbnailsInSegmentsAreSkipped) {
   EXPECT_EQ(probe_image(file).width, 6);
 }
 
-TEST(Probe, Gray16Bitmap) {
-  const auto file = bytes(
-      {"BM"sv, "\0\0\0\0\0\0\0\0\x36\0\0\0"sv, "\x28\0\0\0\x07\0\0\0\xFB\xFF\xFF\xFF"sv, "\x01\0\x18\0\0\0\0\0"sv});
+TEST(Probe, TopDownBitmap) {
+  const auto file = bytes({"BM"sv, "\0\0\0\0\0\0\0\0\x36\0\0\0"sv, "\x28\0\0\0\x07\0\0\0\xFB\xFF\xFF\xFF"sv,
+                           "\x01\0\x18\0\0\0\0\0"sv, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"sv});
   const ImageHeader header = probe_image(file);
   EXPECT_EQ(header.width, 7);
   EXPECT_EQ(header.height, 5);  // stored as −5: rows from the top

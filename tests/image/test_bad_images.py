@@ -59,6 +59,13 @@ def jpeg_frame_patched(offset, value):
     return bytes(data)
 
 
+def jpeg_of_many_codes():
+    data = bytearray(encoded("JPEG"))
+    at = data.index(b"\xff\xc4") + 5  # behind the marker, the length, the table's class
+    data[at:at + 2] = 255, 255
+    return bytes(data)
+
+
 def webp_animation():
     buffer = io.BytesIO()
     images.small_photograph().save(buffer, "WEBP", save_all=True, append_images=[images.small_photograph().rotate(9)])
@@ -97,6 +104,7 @@ CASES = {
     "JPEG without a frame": (b"\xff\xd8\xff\xd9", DATA, "broken JPEG: no frame header"),
     "arithmetic-coded JPEG": (jpeg_frame_patched(1, 0xC9), DATA, "arithmetic-coded JPEG is not read"),
     "lossless JPEG": (jpeg_frame_patched(1, 0xC3), DATA, "lossless or hierarchical JPEG is not read"),
+    "JPEG of more codes than symbols": (jpeg_of_many_codes(), DATA, "a Huffman table of"),
     "12-bit JPEG": (jpeg_frame_patched(4, 12), DATA, "12-bit JPEG is not read"),
     "JPEG of 2 components": (jpeg_frame_patched(9, 2), DATA, "2 colour components"),
     "JPEG of height 0": (jpeg_of_size(48, 0), DATA, "JPEG of 48x0 pixels"),
@@ -135,6 +143,7 @@ CASES = {
     "Targa": (targa(), DATA, "TGA images are not read"),
     "BMP cut": (encoded("BMP")[:-1], DATA, "truncated BMP"),
     "BMP of 16 bits": (images.bmp(8, 8, 16, 0, bytes(128)), DATA, "16 bits a pixel"),
+    "BMP of 300 colours": (images.bmp(8, 8, 8, 0, bytes(64), palette=bytes(1200)), DATA, "palette of 300 colours"),
     "BMP in RGB order": (images.bmp(8, 8, 32, 3, bytes(256), struct.pack("<III", 255, 65280, 16711680)), DATA, "BGR"),
     "TIFF cut": (encoded("TIFF")[:-1], DATA, "truncated TIFF"),
     "TIFF of floats": (float_tiff(), DATA, "sample format 3 is not read"),

@@ -58,6 +58,8 @@ ImageHeader probe_bmp(Bytes bytes) {
     header.width = static_cast<int32_t>(file.u32(kInfoAt + 4));
     header.height = std::abs(int64_t{static_cast<int32_t>(file.u32(kInfoAt + 8))});  // negative: top row first
     bits = file.u16(kInfoAt + 14);
+    const uint32_t colours = file.u32(kInfoAt + 32);
+    require(colours <= 256, ErrorKind::data, "broken BMP: a palette of {} colours", colours);
   }
   const uint32_t compression = layout(bytes).compression;
   const bool depth_fits = compression == uncompressed ? bits == 1 || bits == 4 || bits == 8 || bits == 24 || bits == 32

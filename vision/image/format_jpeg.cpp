@@ -129,6 +129,19 @@ class Coverage {
   std::vector<Component> components_;
 };
 
+// A segment of Huffman tables: class and number, how many codes of 1 … 16 bits, their symbols. Decoders trust the
+// counts.
+void check_huffman_tables(const Segment& segment) {
+  const ByteView tables = view(segment.data);
+  for (uint64_t at = 0; at < tables.size();) {
+    uint64_t symbols = 0;
+    for (uint64_t length = 1; length <= 16; ++length) symbols += tables.u8(at + length);
+    require(symbols <= 256, ErrorKind::data, "broken JPEG: a Huffman table of {} symbols", symbols);
+    tables.slice(at, 17 + symbols);
+    at += 17 + symbols;
+  }
+}
+
 }  // namespace
 
 ImageHeader probe_jpeg(Bytes bytes) {
@@ -161,6 +174,7 @@ ImageStructure check_jpeg(Bytes bytes) {
       return {};
     }
     if (starts_frame(segment->marker)) coverage.start(*segment);
+    if (segment->marker == DHT) check_huffman_tables(*segment);
     if (segment->marker != SOS) continue;
     require(++scans <= kMaxScans, ErrorKind::data, "broken JPEG: more than {} scans", kMaxScans);
     coverage.add(*segment);
