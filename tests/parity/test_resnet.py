@@ -15,6 +15,7 @@ DEPTHS = {18: (BasicBlock, (2, 2, 2, 2)), 34: (BasicBlock, (3, 4, 6, 3)), 50: (B
 
 def peer(name, **options):
     """timm's network; a name that timm lacks has its slot made by the same argument that gives timm's own names theirs."""
+    torch.manual_seed(0)
     if name.startswith("cbam"):
         block, layers = DEPTHS[int(name.removeprefix("cbamresnet"))]
         model = ResNet(block, layers, block_args={"attn_layer": "cbam"}, zero_init_last=False, **options)
@@ -46,9 +47,8 @@ def test_logits_features_and_pooled(tool, slot, depth):
         assert relative_error(ours["logits"], model.forward_head(features)) < 1e-4
 
 
-@pytest.mark.parametrize("name", ["resnet18", "seresnet50", "cbamresnet50"])
-@pytest.mark.parametrize("height,width", [(225, 199), (64, 33), (1, 1)])
-@pytest.mark.parametrize("prepare", [False, True])
+@pytest.mark.parametrize("name", ["resnet18", "seresnet50", "cbamresnet18"])
+@pytest.mark.parametrize("height,width,prepare", [(225, 199, False), (225, 199, True), (64, 33, True), (1, 1, False)])
 def test_odd_sizes_plain_and_packed(tool, name, height, width, prepare):
     model = peer(name, num_classes=10)
     x = images(2, 3, height, width)
@@ -56,23 +56,27 @@ def test_odd_sizes_plain_and_packed(tool, name, height, width, prepare):
     assert relative_error(ours["logits"], logits_of(model, x)) < 1e-4
 
 
-@pytest.mark.parametrize("name", ["resnet18", "seresnet50", "cbamresnet50"])
+def rms_error(ours, theirs):
+    return ((ours.double() - theirs).norm() / theirs.norm()).item()
+
+
+@pytest.mark.parametrize("name", ["resnet18", "seresnet50", "cbamresnet18"])
 def test_bfloat16_errs_no_more_than_the_peer(tool, name):
     model = peer(name, num_classes=10)
     x = images(4, 3, 64, 64)
     exact = logits_of(model.double(), x.double())
     state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in model.state_dict().items()}
-    theirs = relative_error(logits_of(model.bfloat16(), x.bfloat16()), exact)
+    theirs = rms_error(logits_of(model.bfloat16(), x.bfloat16()), exact)
     for prepare in (False, True):
         ours = tool.run(subject(name, num_classes=10), state, x, dtype="bfloat16", prepare=prepare)
-        assert relative_error(ours["logits"], exact) <= max(2 * theirs, 4e-3)
+        assert rms_error(ours["logits"], exact) <= max(2 * theirs, 4e-3)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "seresnet18", "seresnet50", "cbamresnet50"])
-@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("name,train", [("resnet18", True), ("seresnet50", False), ("seresnet50", True),
+                                        ("cbamresnet50", False), ("cbamresnet50", True)])
 def test_gradients_of_every_parameter(tool, name, train):
     model = peer(name, num_classes=10).double().train(train)
-    x = images(3, 3, 65, 80).double()
+    x = images(3, 3, 49, 64).double()
     cotangent = images(3, 10, seed=2).double()
     state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     ours = tool.run(subject(name, num_classes=10), state, x, cotangent, want=["gradients", "buffers"], train=train,
@@ -89,13 +93,22 @@ def test_gradients_of_every_parameter(tool, name, train):
             assert relative_error(ours[f"buffer/{key}"], buffer) < 1e-6, key
 
 
-def test_gradients_in_float32(tool):
-    for name in ("seresnet50", "cbamresnet50"):
-        model = peer(name, num_classes=10)
-        x, cotangent = images(2, 3, 64, 64), images(2, 10, seed=2)
-        ours = tool.run(subject(name, num_classes=10), model, x, cotangent, want=["gradients"])
-        for key, gradient in peer_gradients(model, x, cotangent).items():
-            assert relative_error(ours[f"gradient/{key}"], gradient) < 1e-4, (name, key)
+@pytest.mark.parametrize("name", ["seresnet50", "cbamresnet50"])
+def test_gradients_in_float32(tool, name):
+    model = peer(name, num_classes=10)
+    x, cotangent = images(2, 3, 64, 64), images(2, 10, seed=2)
+    ours = tool.run(subject(name, num_classes=10), model, x, cotangent, want=["gradients"])
+    for key, gradient in peer_gradients(model, x, cotangent).items():
+        assert relative_error(ours[f"gradient/{key}"], gradient) < 1e-4, key
+
+
+@pytest.mark.parametrize("name", ["seresnet18", "cbamresnet18"])
+def test_logits_in_training(tool, name):
+    model = peer(name, num_classes=10).train()
+    x = images(4, 3, 64, 64)
+    state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    ours = tool.run(subject(name, num_classes=10), state, x, train=True)
+    assert relative_error(ours["logits"], logits_of(model, x)) < 1e-4
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
@@ -118,6 +131,7 @@ def test_own_widths_and_stages(tool, slot, stem):
     """A network for small pictures: timm's, with the stem changed by hand."""
     model = ResNet(BasicBlock, (1, 2, 1), num_classes=10, in_chans=1, channels=(16, 32, 48),
                    block_args={"attn_layer": slot}, zero_init_last=False)
+    model.layer4 = nn.Identity()  # timm's forward names four stages
     if stem != "pooled":
         model.conv1 = nn.Conv2d(1, 64, 3, stride=1, padding=1, bias=False)
     if stem == "plain":
