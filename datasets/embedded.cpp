@@ -37,14 +37,14 @@ std::shared_ptr<ImageModel> resnet(const char* slot) {
 
 std::shared_ptr<ImageModel> vit() {
   return std::make_shared<VitImpl>(
-      VitOptions{.image_size = side, .patch = 4, .dim = 64, .depth = 4, .heads = 4, .num_classes = classes});
+      VitOptions{.image_size = side, .patch = 7, .dim = 128, .depth = 4, .heads = 4, .num_classes = classes});
 }
 
 std::shared_ptr<ImageModel> swin() {
   return std::make_shared<SwinImpl>(SwinOptions{.image_size = side,
-                                                .patch = 2,
-                                                .window = 7,
-                                                .dim = 32,
+                                                .patch = 4,
+                                                .window = 4,
+                                                .dim = 64,
                                                 .depths = {2, 2},
                                                 .heads = {2, 4},
                                                 .num_classes = classes});
