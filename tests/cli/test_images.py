@@ -54,6 +54,14 @@ def test_codes(batch, trained, code):
     refused(fovea("classify", names(folder)[case], "--model", trained), code, CASES[case][2])
 
 
+def test_the_first_failure_gives_the_code(batch, trained, photograph, tmp_path):
+    folder, _, _ = batch
+    bad = {DATA: names(folder)["empty"], IO: tmp_path / "missing", RESOURCE: names(folder)["PNG bomb"]}
+    for order in ([DATA, IO, RESOURCE], [IO, RESOURCE, DATA], [RESOURCE, DATA, IO]):
+        run = fovea("classify", "--model", trained, photograph, *[bad[code] for code in order])
+        assert run.returncode == order[0] and len(errors(run)) == 3
+
+
 def test_keep_going(batch, trained, photograph):
     folder, _, _ = batch
     run = fovea("classify", "--keep-going", "--model", trained, names(folder)["empty"], photograph)

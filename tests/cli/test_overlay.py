@@ -109,7 +109,9 @@ def test_names_that_would_meet(photograph, tmp_path):
     Image.open(photograph).save(own)
     Image.open(photograph).save(tmp_path / "x.png")
     before = own.read_bytes()
-    refused(fovea("overlay", own, tmp_path / "x.png", "--output", tmp_path, "--force"), USAGE, "the output is the input")
+    run = fovea("overlay", own, tmp_path / "x.png", "--method", "attention", "--model", "fovea_vit_fashion", "--output",
+                tmp_path, "--force")
+    refused(run, USAGE, "the output is the input")
     assert own.read_bytes() == before
 
 
