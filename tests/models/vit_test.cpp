@@ -112,7 +112,8 @@ TEST(Vit, DropPathRisesLinearly) {
   auto options = small();
   options.drop_path = 0.3;
   Vit model(options);
-  for (size_t i = 0; i < 3; ++i) EXPECT_DOUBLE_EQ(model->blocks[i]->drop_path->options.probability, 0.15 * double(i));
+  for (size_t i = 0; i < 3; ++i)
+    EXPECT_DOUBLE_EQ(model->blocks->at<PreNormBlockImpl>(i).drop_path->options.probability, 0.15 * double(i));
 }
 
 TEST(Vit, DropoutActsInTrainingAlone) {

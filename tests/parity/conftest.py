@@ -2,13 +2,13 @@ import pytest
 import timm.layers
 import torch
 
-from harness import Tool
+import harness
 
 
 @pytest.fixture(scope="session")
 def tool():
     torch.set_num_threads(2)
-    process = Tool()
+    process = harness.Tool()
     yield process
     process.close()
 
@@ -19,3 +19,8 @@ def unfused():
     timm.layers.set_fused_attn(False)
     yield
     timm.layers.set_fused_attn(True)
+
+
+def pytest_terminal_summary(terminalreporter):
+    for test, error in harness.worst.items():
+        terminalreporter.write_line(f"{test}: worst error {error:.1e}")

@@ -244,6 +244,17 @@ TEST(Patch, DropoutActsInTrainingAlone) {
   EXPECT_TRUE(differs({.dim = 8, .heads = 2, .drop_path = 0.5}));
 }
 
+TEST(Patch, BlockHandsItsOptionsDown) {
+  PreNormBlock layer({.dim = 8, .heads = 2, .qkv_bias = false, .attn_drop = 0.1, .proj_drop = 0.2, .norm_eps = 0.3});
+  EXPECT_EQ(layer->attn->options.heads, 2);
+  EXPECT_FALSE(layer->attn->options.qkv_bias);
+  EXPECT_EQ(layer->attn->options.attn_drop, 0.1);
+  EXPECT_EQ(layer->attn->options.proj_drop, 0.2);
+  EXPECT_EQ(layer->mlp->options.dropout, 0.2);
+  EXPECT_EQ(layer->norm1->options.eps, 0.3);
+  EXPECT_EQ(layer->norm2->options.eps, 0.3);
+}
+
 TEST(Patch, RecorderSeesTheAttentionModule) {
   PreNormBlock layer({.dim = 8, .heads = 2});
   const AttentionRecorder recorder(*layer, {.layers = "attn"});

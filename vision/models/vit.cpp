@@ -1,7 +1,5 @@
 #include "fovea/vision/models/vit.h"
 
-#include <torch/nn/modules/container/modulelist.h>
-
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/init.h"
 #include "fovea/modules/patch/position_table.h"
@@ -30,18 +28,16 @@ void VitImpl::reset() {
       register_parameter("pos_embed", init_truncated_normal({1, own.prefix + own.height * own.width, dim}, 0.02));
   patch_embed = register_module("patch_embed",
                                 PatchEmbed({.in_channels = options.in_channels, .dim = dim, .patch = options.patch}));
-  auto list = register_module("blocks", torch::nn::ModuleList());
-  blocks.clear();
+  blocks = register_module("blocks", torch::nn::ModuleList());
   for (int64_t i = 0; i < options.depth; ++i) {
-    blocks.push_back(PreNormBlock({.dim = dim,
-                                   .heads = options.heads,
-                                   .mlp_ratio = options.mlp_ratio,
-                                   .qkv_bias = options.qkv_bias,
-                                   .attn_drop = options.attn_drop,
-                                   .proj_drop = options.proj_drop,
-                                   .drop_path = drop_path_rate(options.drop_path, i, options.depth),
-                                   .layer_scale = options.layer_scale}));
-    list->push_back(blocks.back());
+    blocks->push_back(PreNormBlock({.dim = dim,
+                                    .heads = options.heads,
+                                    .mlp_ratio = options.mlp_ratio,
+                                    .qkv_bias = options.qkv_bias,
+                                    .attn_drop = options.attn_drop,
+                                    .proj_drop = options.proj_drop,
+                                    .drop_path = drop_path_rate(options.drop_path, i, options.depth),
+                                    .layer_scale = options.layer_scale}));
   }
   norm = register_module("norm", LayerNorm(LayerNormOptions{.features = dim}));
   head = head_dist = nullptr;
@@ -78,7 +74,7 @@ at::Tensor VitImpl::forward_features(const at::Tensor& x) {
   const TokenGrid here = grid(x.size(2), x.size(3));
   const TokenGridScope scope(here);
   auto tokens = embed(x, here);
-  for (auto& block : blocks) tokens = block->forward(tokens);
+  for (const auto& block : *blocks) tokens = block->as<PreNormBlock>()->forward(tokens);
   return norm->forward(tokens);
 }
 

@@ -1,6 +1,8 @@
 // Vision Transformer, and DeiT with its distillation token.
 #pragma once
 
+#include <torch/nn/modules/container/modulelist.h>
+
 #include "fovea/modules/module.h"
 #include "fovea/modules/patch/block.h"
 #include "fovea/modules/patch/patch_embed.h"
@@ -54,10 +56,10 @@ class VitImpl : public Module<VitImpl>, public ImageModel {
 
   VitOptions options;
   PatchEmbed patch_embed{nullptr};
-  at::Tensor cls_token;   // [1,1,D]
-  at::Tensor dist_token;  // [1,1,D], undefined unless distilled
-  at::Tensor pos_embed;   // [1,prefix+h'·w',D] of image_size
-  std::vector<PreNormBlock> blocks;
+  at::Tensor cls_token;          // [1,1,D]
+  at::Tensor dist_token;         // [1,1,D], undefined unless distilled
+  at::Tensor pos_embed;          // [1,prefix+h'·w',D] of image_size
+  torch::nn::ModuleList blocks;  // of PreNormBlock
   LayerNorm norm{nullptr};
   Linear head{nullptr};       // null without classes
   Linear head_dist{nullptr};  // null unless distilled
