@@ -1,10 +1,12 @@
 // From a file to pixels, equal to Pillow's Image.open(path).convert("RGB").
 //
-// The rules: EXIF orientation is ignored unless asked for (timm and Hugging Face ignore it); alpha is dropped, not
-// composed; a palette is looked up and its transparency dropped; grey becomes three equal channels; 1, 2 and 4 bit
-// are spread over 0…255; 16 bit colour keeps its high byte. One exception from Pillow, which clips it: 16 bit grey
-// is scaled, value/257 rounded. A picture inside a multi-image file (MPO, TIFF) is the first. Refused with a reason:
-// animated WebP, GIF, arithmetic-coded, lossless or 12 bit JPEG, floating-point TIFF.
+// The rules: EXIF orientation is ignored unless asked for (timm and Hugging Face ignore it), but TIFF's own tag is
+// always applied, as by libtiff and Pillow; alpha is dropped, not composed; a palette is looked up and its transparency
+// dropped; grey becomes three equal channels; 1, 2 and 4 bit are spread over 0…255; 16 bit colour keeps its high byte;
+// ink (CMYK, YCCK) is within 2 levels of Pillow's. One exception from Pillow, which clips it: 16 bit grey is scaled,
+// value/257 rounded. A picture inside a multi-image file (MPO, TIFF, animated PNG) is the first. Refused with a reason:
+// GIF, animated WebP, arithmetic-coded, lossless or 12 bit JPEG, 16 bit BMP, BigTIFF, TIFF with premultiplied alpha, of
+// floats or of Lab colours, and every other format.
 //
 // A JPEG without its end marker is accepted with a warning when its last scan is complete, else refused as truncated:
 // it is complete when the picture does not depend on what bytes would follow.
