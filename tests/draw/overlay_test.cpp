@@ -225,7 +225,7 @@ TEST(Overlay, HasATitleAndNumbersBesideTheBar) {
   const int64_t em = std::llround(layout.em);
   for (int i = 0; i < 5; ++i) {  // a number at each tick
     const int64_t y = layout.panel.top + i * (layout.panel.height - 1) / 4;
-    EXPECT_GT(dark(right + em / 2, y - em / 2, right + 5 * em, y + em / 2), 10) << i;
+    EXPECT_GT(dark(right + em / 2, y - em / 2, right + 2 * em, y + em / 2), 10) << i;
   }
   for (int64_t y = 0; y < layout.height; ++y) {  // nothing is cut off
     ASSERT_GT(pixel(overlay, layout.width - 1, y)[0], 250);
