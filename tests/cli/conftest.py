@@ -3,7 +3,10 @@ import subprocess
 
 import numpy as np
 import pytest
+import timm
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from program import EMBEDDED, fovea
 
@@ -50,6 +53,16 @@ def trained(data, tmp_path_factory):
                 "--batch-size", "20")
     assert run.returncode == 0, run.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def vit_tiny(tmp_path_factory):
+    """timm's random weights of the network of that name."""
+    path = tmp_path_factory.mktemp("timm") / "vit_tiny.safetensors"
+    torch.manual_seed(0)
+    model = timm.create_model("vit_tiny_patch16_224")
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -67,13 +67,9 @@ def test_many_images_are_the_same_as_each_alone(photographs, trained):
             assert one["score"] == pytest.approx(other["score"], abs=1e-5)
 
 
-def test_imagenet_names_for_a_thousand_classes(photograph, tmp_path):
-    timm = pytest.importorskip("timm")
-    model = timm.create_model("vit_tiny_patch16_224")
-    path = tmp_path / "vit.safetensors"
-    save_file({key: value.numpy() for key, value in model.state_dict().items()}, path)
+def test_imagenet_names_for_a_thousand_classes(photograph, vit_tiny):
     names = (SOURCE / "datasets/labels/imagenet-1k.txt").read_text().splitlines()
-    (answer,) = answers(photograph, "--model", "vit_tiny_patch16_224", "--weights", path)
+    (answer,) = answers(photograph, "--model", "vit_tiny_patch16_224", "--weights", vit_tiny)
     assert all(prediction["label"] == names[prediction["index"]] for prediction in answer["predictions"])
 
 

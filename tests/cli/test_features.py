@@ -1,6 +1,7 @@
 """fovea features: equal to timm on the same weights, whole files only."""
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -70,6 +71,27 @@ def test_an_image(photograph, trained, tmp_path):
     scores = np.exp(ours["logits"][0]) / np.exp(ours["logits"][0]).sum()
     for prediction in answer["predictions"]:
         assert prediction["score"] == pytest.approx(scores[prediction["index"]], abs=1e-5)
+
+
+def test_the_config_decides_preprocessing(photograph, trained, tmp_path):
+    def input_with(**changes):
+        folder = tmp_path / str(len(os.listdir(tmp_path)))
+        shutil.copytree(trained, folder)
+        config = json.loads((folder / "config.json").read_text())
+        config["pretrained_cfg"].update(changes)
+        (folder / "config.json").write_text(json.dumps(config))
+        out = folder / "out.safetensors"
+        run = fovea("features", photograph, "--model", folder, "--output", out)
+        assert run.returncode == 0, run.stderr
+        return load_file(out)["input"], config["pretrained_cfg"]
+
+    plain, usual = input_with()
+    scaled, _ = input_with(mean=[0.5, 0.4, 0.3], std=[0.5, 0.25, 1])
+    pixels = plain * np.reshape(usual["std"], (3, 1, 1)) + np.reshape(usual["mean"], (3, 1, 1))
+    expected = (pixels - np.reshape([0.5, 0.4, 0.3], (3, 1, 1))) / np.reshape([0.5, 0.25, 1], (3, 1, 1))
+    assert np.abs(scaled - expected).max() < 1e-5
+    for change in ({"interpolation": "nearest"}, {"crop_pct": 0.5}, {"crop_mode": "squash"}):
+        assert np.abs(input_with(**change)[0] - plain).max() > 0.1
 
 
 def test_recording_changes_no_bit(photograph, tmp_path, embedded):
