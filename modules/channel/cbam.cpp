@@ -4,6 +4,7 @@
 
 #include "fovea/modules/attention/backend.h"
 #include "fovea/modules/error.h"
+#include "fovea/modules/shape.h"
 
 namespace fovea {
 namespace {
@@ -60,8 +61,7 @@ void check(const at::Tensor& x, const CbamArgs& args) {
   const auto& weight = args.spatial.weight;
   require(weight.dim() == 4 && weight.size(0) == 1 && weight.size(1) == 2 && weight.size(2) == weight.size(3) &&
               weight.size(2) % 2 == 1,
-          ErrorKind::data, "cbam: spatial weight must be [1,2,k,k] with k odd, got [{}]",
-          fmt::join(weight.sizes(), ","));
+          ErrorKind::data, "cbam: spatial weight must be [1,2,k,k] with k odd, got {}", shape_text(weight));
   detail::check_weight("cbam", "spatial weight", weight, x);
   for (const auto* tensor :
        {&args.spatial.norm_weight, &args.spatial.norm_bias, &args.spatial.running_mean, &args.spatial.running_var}) {

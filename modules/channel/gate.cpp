@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "fovea/modules/error.h"
+#include "fovea/modules/shape.h"
 
 namespace fovea {
 
@@ -22,20 +23,13 @@ int64_t squeeze_width(int64_t channels, int64_t reduction, int64_t divisor) {
 }
 
 namespace detail {
-namespace {
-
-std::string shape(const at::Tensor& tensor) {
-  return fmt::format("[{}]", fmt::join(tensor.sizes(), ","));
-}
-
-}  // namespace
 
 void check_feature_map(const char* function, const at::Tensor& x) {
   require(x.defined(), ErrorKind::data, "{}: x is undefined", function);
-  require(x.dim() == 4, ErrorKind::data, "{}: x must be [B,C,h,w], got {}", function, shape(x));
+  require(x.dim() == 4, ErrorKind::data, "{}: x must be [B,C,h,w], got {}", function, shape_text(x));
   require(x.is_floating_point(), ErrorKind::data, "{}: x must be floating, got {}", function,
           c10::toString(x.scalar_type()));
-  require(x.size(2) > 0 && x.size(3) > 0, ErrorKind::data, "{}: x {} has no pixels", function, shape(x));
+  require(x.size(2) > 0 && x.size(3) > 0, ErrorKind::data, "{}: x {} has no pixels", function, shape_text(x));
 }
 
 void check_weight(const char* function, const char* name, const at::Tensor& weight, const at::Tensor& x) {
@@ -52,16 +46,16 @@ void check_mlp(const char* function, const SqueezeMlp& mlp, const at::Tensor& x)
   require(is_matrix(mlp.fc1_weight) && is_matrix(mlp.fc2_weight), ErrorKind::data,
           "{}: fc1 and fc2 weights must be [out,in] or [out,in,1,1]", function);
   require(mlp.fc1_weight.size(1) == x.size(1), ErrorKind::data, "{}: fc1 weight {} does not take the channels of x {}",
-          function, shape(mlp.fc1_weight), shape(x));
+          function, shape_text(mlp.fc1_weight), shape_text(x));
   require(mlp.fc2_weight.size(0) == x.size(1) && mlp.fc2_weight.size(1) == mlp.fc1_weight.size(0), ErrorKind::data,
           "{}: fc2 weight {} does not lead from fc1 weight {} back to the channels of x {}", function,
-          shape(mlp.fc2_weight), shape(mlp.fc1_weight), shape(x));
+          shape_text(mlp.fc2_weight), shape_text(mlp.fc1_weight), shape_text(x));
   check_weight(function, "fc1 weight", mlp.fc1_weight, x);
   check_weight(function, "fc2 weight", mlp.fc2_weight, x);
   const auto check_bias = [&](const char* name, const at::Tensor& bias, const at::Tensor& weight) {
     if (!bias.defined()) return;
     require(bias.dim() == 1 && bias.size(0) == weight.size(0), ErrorKind::data, "{}: {} {} does not fit weight {}",
-            function, name, shape(bias), shape(weight));
+            function, name, shape_text(bias), shape_text(weight));
     check_weight(function, name, bias, x);
   };
   check_bias("fc1 bias", mlp.fc1_bias, mlp.fc1_weight);

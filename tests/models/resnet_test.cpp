@@ -164,6 +164,13 @@ TEST(ResNet, ClonesAreTheirOwn) {
     for (auto& parameter : model->parameters()) parameter.zero_();
   }
   EXPECT_TRUE(at::equal(copy->forward(x), before));
+  // Its parameters are those that it runs.
+  for (const std::string name : {"bn1.bias", "layer2.1.bn2.bias", "layer2.1.se.channel.fc2.weight", "fc.bias"}) {
+    const auto last = copy->forward(x).detach();
+    const at::NoGradGuard no_grad;
+    copy->named_parameters()[name].add_(1);
+    EXPECT_FALSE(at::equal(copy->forward(x), last)) << name;
+  }
 }
 
 TEST(ResNet, RunsInBfloat16) {

@@ -4,6 +4,7 @@
 
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/init.h"
+#include "fovea/modules/shape.h"
 
 namespace fovea {
 namespace {
@@ -171,8 +172,7 @@ void ResNetImpl::pack() {
 
 at::Tensor ResNetImpl::forward_features(const at::Tensor& x) {
   require(x.defined() && x.dim() == 4 && x.size(1) == options.in_channels, ErrorKind::data,
-          "ResNet: input must be [B,{},h,w], got [{}]", options.in_channels,
-          x.defined() ? fmt::format("{}", fmt::join(x.sizes(), ",")) : "");
+          "ResNet: input must be [B,{},h,w], got {}", options.in_channels, shape_text(x));
   const TokenGridScope scope(grid(x.size(2), x.size(3)));
   auto y = run(stem, x, Activation::relu);
   if (options.stem != ResNetStem::plain) y = at::max_pool2d(y, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
