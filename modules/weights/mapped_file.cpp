@@ -72,6 +72,9 @@ void on_bus_error(int, siginfo_t* info, void*) {
     ::sigaction(SIGBUS, &previous_handler, nullptr);
     return;
   }
+  // Threads that meet the fault together: one of them speaks, the others wait for its _exit.
+  static std::atomic_flag told;
+  while (told.test_and_set()) ::pause();
   const std::string& message = *map->message.load(std::memory_order_acquire);
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, message.data(), message.size());
   ::_exit(kInputOutputExit);
