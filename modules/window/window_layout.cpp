@@ -10,11 +10,9 @@ namespace {
 
 constexpr double kApart = -100.0;  // the value of the published networks: e⁻¹⁰⁰ leaves nothing, yet stays finite
 
-// The border of the roll and of the last window cut a padded side into up to three regions: int64 [length].
-at::Tensor regions(int64_t length, int64_t window, int64_t shift) {
-  const auto at = at::arange(length, at::kLong);
-  if (shift == 0) return at::zeros_like(at);
-  return at.ge(length - window).to(at::kLong) + at.ge(length - shift).to(at::kLong);
+// Places of a padded side that the roll brought there from the opposite border: int64 [length], 0 or 1.
+at::Tensor brought(int64_t length, int64_t shift) {
+  return at::arange(length, at::kLong).ge(length - shift).to(at::kLong);
 }
 
 }  // namespace
@@ -29,9 +27,9 @@ at::Tensor window_tokens(const WindowLayout& layout) {
 
 at::Tensor shift_mask(const WindowLayout& layout) {
   if (!layout.shifted()) return {};
-  const auto rows = regions(layout.padded_height(), layout.window_height, layout.shift_height);
-  const auto columns = regions(layout.padded_width(), layout.window_width, layout.shift_width);
-  const auto region = (rows.unsqueeze(1) * 3 + columns).view({1, rows.size(0), columns.size(0), 1});
+  const auto rows = brought(layout.padded_height(), layout.shift_height);
+  const auto columns = brought(layout.padded_width(), layout.shift_width);
+  const auto region = (rows.unsqueeze(1) * 2 + columns).view({1, rows.size(0), columns.size(0), 1});
   const auto windows = window_partition(region, layout.window_height, layout.window_width).squeeze(-1);
   return windows.unsqueeze(1).ne(windows.unsqueeze(2)).to(at::kFloat).mul_(kApart);  // [windows,W²,W²]
 }
