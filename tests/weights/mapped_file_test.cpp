@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
+#include <thread>
 #include <vector>
 
 #include "expect_error.h"
@@ -106,6 +108,33 @@ TEST(MappedFileDeathTest, AFileThatShrinksIsOneLineAndCode4) {
   put(folder / "cut\n", std::string(3 * page_size(), 'x'));
   EXPECT_EXIT(read_a_file_that_shrinks(folder / "cut\n"), ::testing::ExitedWithCode(4),
               "^error: [^\n]*/cut\\\\x0a: file shrank while it was being read\n$");
+}
+
+void read_a_file_that_shrinks_from_many_threads(const fs::path& path) {
+  install_map_fault_handler();
+  const auto file = MappedFile::open(path);
+  fs::resize_file(path, 0);
+  std::atomic<int> ready{0};
+  std::vector<std::thread> readers;
+  for (size_t i = 0; i < 8; ++i) {
+    readers.emplace_back([&, i] {
+      ++ready;
+      while (ready < 8) std::this_thread::yield();
+      const volatile std::byte* byte = &file->bytes()[i * page_size()];
+      ::_exit(static_cast<int>(*byte));
+    });
+  }
+  for (std::thread& reader : readers) reader.join();
+}
+
+TEST(MappedFileDeathTest, ThreadsThatFaultTogetherPrintOneLine) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const TemporaryFolder folder;
+  for (int round = 0; round < 10; ++round) {
+    put(folder / "cut", std::string(8 * page_size(), 'x'));
+    EXPECT_EXIT(read_a_file_that_shrinks_from_many_threads(folder / "cut"), ::testing::ExitedWithCode(4),
+                "^error: [^\n]*/cut: file shrank while it was being read\n$");
+  }
 }
 
 void read_an_unregistered_map(const fs::path& path) {
