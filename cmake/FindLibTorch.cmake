@@ -55,7 +55,11 @@ if(LibTorch_FOUND)
     "SHELL:-idirafter ${LibTorch_INCLUDE_DIR}"
     "SHELL:-idirafter ${LibTorch_INCLUDE_DIR}/torch/csrc/api/include")
   target_link_libraries(fovea::libtorch INTERFACE
-    "${LibTorch_CPU_LIBRARY}" "${LibTorch_C10_LIBRARY}" OpenMP::OpenMP_CXX)
+    "${LibTorch_CPU_LIBRARY}" "${LibTorch_C10_LIBRARY}")
+  # As flags: OpenMP::OpenMP_CXX names the compiler's libgomp by its path, and CMake then warns of the wheel's own.
+  separate_arguments(_fovea_openmp NATIVE_COMMAND "${OpenMP_CXX_FLAGS}")
+  target_compile_options(fovea::libtorch INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${_fovea_openmp}>")
+  target_link_options(fovea::libtorch INTERFACE ${_fovea_openmp})
   target_link_options(fovea::libtorch INTERFACE "LINKER:-rpath,${_fovea_torch_lib}")
 endif()
 mark_as_advanced(LibTorch_INCLUDE_DIR LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY)

@@ -110,16 +110,18 @@ TEST(MappedFileDeathTest, AFileThatShrinksIsOneLineAndCode4) {
               "^error: [^\n]*/cut\\\\x0a: file shrank while it was being read\n$");
 }
 
+constexpr size_t kThreads = 64;
+
 void read_a_file_that_shrinks_from_many_threads(const fs::path& path) {
   install_map_fault_handler();
   const auto file = MappedFile::open(path);
   fs::resize_file(path, 0);
-  std::atomic<int> ready{0};
+  std::atomic<size_t> ready{0};
   std::vector<std::thread> readers;
-  for (size_t i = 0; i < 8; ++i) {
+  for (size_t i = 0; i < kThreads; ++i) {
     readers.emplace_back([&, i] {
       ++ready;
-      while (ready < 8) std::this_thread::yield();
+      while (ready < kThreads) std::this_thread::yield();
       const volatile std::byte* byte = &file->bytes()[i * page_size()];
       ::_exit(static_cast<int>(*byte));
     });
@@ -130,14 +132,15 @@ void read_a_file_that_shrinks_from_many_threads(const fs::path& path) {
 TEST(MappedFileDeathTest, ThreadsThatFaultTogetherPrintOneLine) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const TemporaryFolder folder;
-  for (int round = 0; round < 10; ++round) {
-    put(folder / "cut", std::string(8 * page_size(), 'x'));
+  for (int round = 0; round < 30; ++round) {
+    put(folder / "cut", std::string(kThreads * page_size(), 'x'));
     EXPECT_EXIT(read_a_file_that_shrinks_from_many_threads(folder / "cut"), ::testing::ExitedWithCode(4),
                 "^error: [^\n]*/cut: file shrank while it was being read\n$");
   }
 }
 
 void read_an_unregistered_map(const fs::path& path) {
+  std::signal(SIGBUS, SIG_DFL);  // sanitizers have a handler of their own
   install_map_fault_handler();
   const int file = ::open(path.c_str(), O_RDONLY);
   const auto* data = static_cast<const volatile char*>(::mmap(nullptr, page_size(), PROT_READ, MAP_PRIVATE, file, 0));
