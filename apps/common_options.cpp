@@ -23,7 +23,7 @@ void add_common_options(CLI::App& app, CommonOptions& options) {
 void add_model_options(CLI::App& app, ModelOptions& options) {
   app.add_option("--model", options.model, "A name that `fovea models` lists, or a folder with config.json and weights")
       ->type_name("NAME");
-  app.add_option("--weights", options.weights, "A safetensors checkpoint")->type_name("FILE");
+  app.add_option("--weights", options.weights, "A checkpoint: safetensors, a file of torch.save, or an index of shards")->type_name("FILE");
   add_integer(app, "--classes", options.classes, {.least = 1, .most = 10'000'000},
               "Classes of the checkpoint, where they are not the usual ones");
   add_integer(app, "--image-size", options.image_size, {.least = 1, .most = 16'384},

@@ -13,7 +13,6 @@ struct Magic {
 };
 
 constexpr Magic kMagics[] = {
-    {"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"sv, "a PyTorch file of before version 1.6"},
     {"GGUF"sv, "a GGUF file"},
     {"\x89HDF\r\n\x1a\n"sv, "an HDF5 file"},
     {"\x93NUMPY"sv, "a NumPy array (.npy)"},
@@ -30,7 +29,6 @@ std::string_view zip_name(std::string_view text) {
   const size_t length = static_cast<uint8_t>(text[26]) | static_cast<size_t>(static_cast<uint8_t>(text[27])) << 8;
   const std::string_view member = text.substr(30, length);
   if (member.ends_with(".npy")) return "a NumPy archive (.npz)";
-  if (member.ends_with("/data.pkl") || member.ends_with("/.format_version")) return "a PyTorch file (zip)";
   return "a zip archive";
 }
 

@@ -7,7 +7,7 @@
 
 namespace fovea {
 
-// "a PyTorch file (zip)", "an HDF5 file", … by the first bytes; empty where they tell nothing.
+// "a NumPy array (.npy)", "an HDF5 file", … by the first bytes; empty where they tell nothing.
 std::string_view format_name(std::span<const std::byte> file);
 
 }  // namespace fovea

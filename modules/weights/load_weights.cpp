@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <unordered_set>
 #include <utility>
 
 #include "fovea/modules/error.h"
@@ -204,13 +205,15 @@ void add_optional_parameters(const torch::nn::Module& model, const StateDict& we
 }  // namespace
 
 std::string LoadReport::to_string() const {
-  std::string text = fmt::format("{} tensors (layout {}{})", matched.size(), layout,
-                                 prefix.empty() ? "" : fmt::format(", prefix {}", printable(prefix)));
+  std::string text = fmt::format("{} tensors (layout {}{}{})", matched.size(), layout,
+                                 prefix.empty() ? "" : fmt::format(", prefix {}", printable(prefix)),
+                                 source.empty() ? "" : fmt::format(", from {}", printable(source)));
   append_list(text, "missing", missing);
   append_list(text, "unexpected", unexpected);
   append_list(text, "converted", converted);
   append_list(text, "resized", resized);
   append_list(text, "dropped", dropped);
+  append_list(text, "left in the file", ignored);
   return text;
 }
 
@@ -219,6 +222,8 @@ LoadReport load_weights(torch::nn::Module& model, const StateDict& checkpoint, c
   const at::NoGradGuard no_grad;
   const MappedState mapped = apply_layout(checkpoint, options.layout);
   LoadReport report{.layout = mapped.layout, .prefix = mapped.prefix, .dropped = mapped.dropped};
+  report.source = checkpoint.source;
+  for (const std::string& entry : checkpoint.ignored) report.ignored.push_back(printable(entry));
   add_optional_parameters(model, mapped.weights);
   std::vector<Placement> places = match(model, mapped.weights, name, options, report);
   for (const std::string& key : mapped.reshaped) {
@@ -232,8 +237,12 @@ LoadReport load_weights(torch::nn::Module& model, const StateDict& checkpoint, c
   // The submodules without the model itself, which would have to lie in a shared_ptr.
   detail::unpack(model);
   for (const auto& module : model.modules(/*include_self=*/false)) detail::unpack(*module);
+  // A checkpoint may hold one tensor under two names; parameters of ours never share memory by that.
+  std::unordered_set<const void*> taken;
   for (Placement& place : places) {
-    place.target.set_data(place.source.to(place.target.device()).contiguous());
+    at::Tensor source = place.source.to(place.target.device()).contiguous();
+    if (source.numel() > 0 && !taken.insert(source.const_data_ptr()).second) source = source.clone();
+    place.target.set_data(source);
   }
   return report;
 }

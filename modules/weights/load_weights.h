@@ -28,14 +28,16 @@ struct LoadReport {
   std::vector<std::string> converted;   // matched with another number type
   std::vector<std::string> resized;     // matched with another shape (a matrix as a 1×1 convolution)
   std::vector<std::string> dropped;     // checkpoint keys that the table knows to be useless (index tables, masks)
+  std::string source;                   // the entry of a PyTorch file that was read, "state_dict"; empty: all of it
+  std::vector<std::string> ignored;     // its other entries: "epoch", "optimizer"
 
   // One line: "152 tensors (layout timm); 2 converted: pos_embed, norm.weight".
   std::string to_string() const;
 };
 
-// Fills every parameter and buffer of the model from a safetensors file. Parameters of the file's number type lie in
-// its mapping afterwards (no copy); others are converted, floating to floating. requires_grad stays; packed forms are
-// dropped. The model changes only when everything fits (but may gain an optional parameter of zeros, see
+// Fills every parameter and buffer of the model from a file that load_state_dict reads. Parameters of the file's number
+// type lie in its mapping afterwards (no copy); others are converted, floating to floating. requires_grad stays; packed
+// forms are dropped. The model changes only when everything fits (but may gain an optional parameter of zeros, see
 // ModuleBase::add_parameter). No other thread may use the model meanwhile.
 // Throws Error(data) naming the first keys and counting the rest: "FILE: does not fit the model (read as timm): 7
 // missing: a, b, c, d, e and 2 more; 1 of another shape: head.weight: checkpoint [1000,768], model [10,768]", and what

@@ -33,16 +33,20 @@ class StateDict {
   auto begin() const { return tensors_.begin(); }
   auto end() const { return tensors_.end(); }
 
-  std::map<std::string, std::string> metadata;  // the file's `__metadata__`
+  std::map<std::string, std::string> metadata;  // of safetensors: the file's `__metadata__`
+  std::string source;                           // of a PyTorch file: the entry they come from, "state_dict"
+  std::vector<std::string> ignored;             // entries beside them that hold no weights: "epoch", "optimizer"
 
  private:
   std::vector<NamedTensor> tensors_;
   std::unordered_map<std::string, size_t> index_;
 };
 
-// Reads a safetensors file. Tensors lie in a private mapping of the file and keep it alive: nothing is read before it
-// is touched, writing into them (training in place) never reaches the file, and the file may be replaced meanwhile.
-// Tensors that lie misaligned for their type are copied. Throws Error(io) or Error(data); other known formats are
+// Reads safetensors, a file of torch.save (see torch_file.h), or a `*.index.json` that names the shards of either
+// (shard_index.h). Tensors lie in a private mapping of the file and keep it alive: nothing is read before it is
+// touched, writing into them (training in place) never reaches the file, and the file may be replaced meanwhile.
+// Tensors of torch.save keep their strides, and share memory where the file says so. What lies misaligned for its type
+// (files of before PyTorch 1.6) is copied. Throws Error(io), Error(data) or Error(resource); other known formats are
 // named.
 StateDict load_state_dict(const std::filesystem::path& path);
 

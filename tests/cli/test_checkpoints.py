@@ -55,7 +55,7 @@ FILES = {
     "no type": (packed({"a": {"shape": [1], "data_offsets": [0, 4]}}), ""),
     "no shape": (packed({"a": {"dtype": "F32", "data_offsets": [0, 4]}}), ""),
     "no offsets": (packed({"a": {"dtype": "F32", "shape": [1]}}), ""),
-    "a PyTorch file": (b"PK\x03\x04" + b"\0" * 100, "PyTorch"),
+    "a zip": (b"PK\x03\x04" + b"\0" * 100, "zip: no directory at its end"),
     "a pickle": (b"\x80\x02}q\x00." + b"\0" * 20, "pickle"),
     "GGUF": (b"GGUF" + b"\0" * 100, "GGUF"),
     "HDF5": (b"\x89HDF\r\n\x1a\n" + b"\0" * 100, "HDF5"),

@@ -78,6 +78,16 @@ class LoadWeights : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
+TEST_F(LoadWeights, ParametersNeverShareMemory) {
+  std::vector<NamedTensor> tensors = good_tensors();
+  tensor_of(tensors, "running_mean") = tensor_of(tensors, "leaf.bias");
+  Net other;
+  load_weights(other, StateDict(tensors), "f");
+  EXPECT_TRUE(other.mean.equal(other.leaf->bias));
+  EXPECT_EQ(other.leaf->bias.const_data_ptr(), tensor_of(tensors, "leaf.bias").const_data_ptr());
+  EXPECT_NE(other.leaf->bias.const_data_ptr(), other.mean.const_data_ptr());
+}
+
 TEST_F(LoadWeights, FillsParametersAndBuffersInPlaceOfTheMap) {
   const auto tensors = good_tensors();
   Net net;

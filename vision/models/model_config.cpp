@@ -1,20 +1,15 @@
 #include "fovea/vision/models/model_config.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
-#include <set>
 
 #include "fovea/modules/error.h"
-#include "fovea/modules/weights/mapped_file.h"
+#include "fovea/modules/weights/json_text.h"
 #include "fovea/modules/weights/output_file.h"
 
 namespace fovea {
 namespace {
 
 using Json = nlohmann::json;
-
-constexpr size_t size_cap = size_t{16} << 20;  // bytes
-constexpr int depth_cap = 64;
 
 template <typename Value>
 struct Word {
@@ -87,26 +82,6 @@ struct Reader {
   }
 };
 
-// A tree, without the duplicate keys and the depths that nlohmann lets pass.
-Json parse(const std::string& path, std::string_view text) {
-  std::vector<std::set<std::string>> keys;
-  const auto check = [&](int depth, Json::parse_event_t event, Json& value) {
-    require(depth <= depth_cap, ErrorKind::data, "{}: nested deeper than {}", printable(path), depth_cap);
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key) {
-      require(keys.back().insert(value.get<std::string>()).second, ErrorKind::data, "{}: duplicate key {}",
-              printable(path), printable(value.get<std::string>()));
-    }
-    return true;
-  };
-  try {
-    return Json::parse(text, check);
-  } catch (const Json::exception& error) {
-    fail(ErrorKind::data, "{}: no valid JSON: {}", printable(path), printable(error.what()));
-  }
-}
-
 PreprocessChanges read_preprocess(const Reader& reader) {
   PreprocessChanges changes;
   if (const Json* size = reader.find("input_size")) {
@@ -154,11 +129,7 @@ PreprocessOptions PreprocessChanges::applied_to(PreprocessOptions usual) const {
 }
 
 ModelConfig read_model_config(const std::string& path) {
-  const auto file = MappedFile::open(path);
-  const auto bytes = file->bytes();
-  require(bytes.size() <= size_cap, ErrorKind::resource, "{}: {} bytes exceed the limit of {} for a config",
-          printable(path), bytes.size(), size_cap);
-  const Json root = parse(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  const Json root = read_json(path);
   require(root.is_object(), ErrorKind::data, "{}: expected an object, got {}", printable(path), root.type_name());
 
   const Reader reader{path, root};
