@@ -32,6 +32,7 @@ enum class MapKind {
   tokens,   // [B,H,n,M]: rows sum to 1 (0 for a fully masked row)
   channel,  // [B,C]: a gate a channel, 0…1
   spatial,  // [B,1,h,w]: a gate a pixel, 0…1
+  feature,  // [B,C,h,w]: a gate for each channel of each pixel, 0…1
 };
 
 struct AttentionMap {

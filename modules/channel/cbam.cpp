@@ -27,23 +27,40 @@ bool has_spatial(const CbamArgs& args) {
   return args.spatial.weight.defined();
 }
 
+at::Tensor channel_gate(const at::Tensor& x, const CbamArgs& args) {
+  const auto pooled = at::cat({x.mean({2, 3}), x.amax({2, 3})});                // [2B,C]
+  const auto scores = args.mlp(pooled).view({2, x.size(0), x.size(1)}).sum(0);  // [B,C]
+  return apply_gate(scores, args.gate).view({x.size(0), x.size(1), 1, 1});
+}
+
+at::Tensor spatial_gate(const at::Tensor& x, const CbamArgs& args) {
+  const auto pooled = at::cat({x.mean(1, /*keepdim=*/true), x.amax(1, /*keepdim=*/true)}, 1);  // [B,2,h,w]
+  return apply_gate(args.spatial(pooled), args.gate);
+}
+
 Gated reference(const Problem& problem) {
   const auto& [x, args] = problem;
   Gated gated{.output = x};
-  if (has_channel(args)) {
-    const auto pooled = at::cat({x.mean({2, 3}), x.amax({2, 3})});                // [2B,C]
-    const auto scores = args.mlp(pooled).view({2, x.size(0), x.size(1)}).sum(0);  // [B,C]
-    gated.channel_gate = apply_gate(scores, args.gate).view({x.size(0), x.size(1), 1, 1});
-    gated.output = x * gated.channel_gate;
-  }
-  if (has_spatial(args)) {
-    const auto y = gated.output;
-    const auto pooled = at::cat({y.mean(1, /*keepdim=*/true), y.amax(1, /*keepdim=*/true)}, 1);  // [B,2,h,w]
-    gated.spatial_gate = apply_gate(args.spatial(pooled), args.gate);
-    // The tensor between the gates is ours to overwrite, which spares the pages of another one.
-    const bool in_place = has_channel(args) && !at::GradMode::is_enabled();
-    gated.output = in_place ? y.mul_(gated.spatial_gate) : y * gated.spatial_gate;
-  }
+  // The tensor between the gates is ours to overwrite, which spares the pages of another one.
+  bool ours = false;
+  const auto multiply = [&](const at::Tensor& gate) {
+    gated.output = ours && !at::GradMode::is_enabled() ? gated.output.mul_(gate) : gated.output * gate;
+    ours = true;
+  };
+  const auto by_channel = [&](const at::Tensor& from) {
+    if (!has_channel(args)) return;
+    gated.channel_gate = channel_gate(from, args);
+    multiply(gated.channel_gate);
+  };
+  const auto by_pixel = [&](const at::Tensor& from) {
+    if (!has_spatial(args)) return;
+    gated.spatial_gate = spatial_gate(from, args);
+    multiply(gated.spatial_gate);
+  };
+  const bool reversed = args.arrangement == CbamArrangement::spatial_then_channel;
+  if (reversed) by_pixel(x);
+  by_channel(gated.output);
+  if (!reversed) by_pixel(args.arrangement == CbamArrangement::parallel ? x : gated.output);
   return gated;
 }
 
@@ -165,7 +182,10 @@ void CbamImpl::reset() {
 }
 
 at::Tensor CbamImpl::forward(const at::Tensor& x) {
-  CbamArgs args{.gate = options.gate, .channel_module = channel.get(), .spatial_module = spatial.get()};
+  CbamArgs args{.gate = options.gate,
+                .channel_module = channel.get(),
+                .spatial_module = spatial.get(),
+                .arrangement = options.arrangement};
   if (channel) args.mlp = channel->mlp();
   if (spatial) {
     args.spatial = spatial->score();

@@ -25,6 +25,14 @@ struct SpatialScore {
   at::Tensor operator()(const at::Tensor& pooled) const;  // [B,2,h,w] → [B,1,h,w]
 };
 
+enum class CbamArrangement {
+  channel_then_spatial,  // the paper's choice
+  channel,
+  spatial,
+  spatial_then_channel,
+  parallel,  // both gates are computed from x and multiply it
+};
+
 struct CbamArgs {
   SqueezeMlp mlp;        // undefined weights: no channel gate
   SpatialScore spatial;  // undefined weight: no spatial gate
@@ -32,10 +40,13 @@ struct CbamArgs {
   const torch::nn::Module* channel_module = nullptr;  // the layers whose names a recorder gives to the maps
   const torch::nn::Module* spatial_module = nullptr;
   std::string backend;  // run this row of the table or throw; empty: the first that accepts
+  CbamArrangement arrangement = CbamArrangement::channel_then_spatial;  // where there are both gates
 };
 
 // y = x·gate(mlp(mean(x)) + mlp(max(x)))              over pixels, the gate [B,C] over channels
 // z = y·gate(norm(conv([mean(y), max(y)])))           over channels, the gate [B,1,h,w] over pixels
+//
+// The other arrangements compute the second line first, or both gates from x: x·gate_channel·gate_spatial.
 //
 // x [B,C,h,w] → z, same shape and memory format. Equal maxima share the gradient.
 // Throws Error(data) naming both shapes when a weight does not fit x, Error(usage) when there is no gate at all.
@@ -44,8 +55,6 @@ at::Tensor cbam(const at::Tensor& x, const CbamArgs& args);
 
 // One line a backend: its name, and either "runs" (for the first that accepts), "could run" or why it refuses.
 std::string explain_cbam(const at::Tensor& x, const CbamArgs& args);
-
-enum class CbamArrangement { channel_then_spatial, channel, spatial };
 
 struct CbamOptions {
   int64_t channels = 0;

@@ -1,4 +1,4 @@
-// Channel attention by name, for the slot of a convolutional block.
+// Attention of feature maps by name, for the slot of a convolutional block.
 //
 //     torch::nn::AnyModule se = make_channel_attention("cbam", {.channels = 256});
 //     register_module("se", se.ptr());
@@ -14,7 +14,9 @@ namespace fovea {
 
 struct ChannelAttentionOptions {
   int64_t channels = 0;
-  int64_t reduction = 16;  // channels of x for each squeezed one
+  int64_t reduction = 0;  // channels of x for each squeezed one; 0: the mechanism's own choice
+  int64_t height = 0;     // pixels of the map where they are known: bottleneck makes its position tables for them,
+  int64_t width = 0;      // else for 16×16
 };
 
 // Throws Error(usage) for an unknown name, listing the known ones.

@@ -22,6 +22,12 @@ int64_t squeeze_width(int64_t channels, int64_t reduction, int64_t divisor) {
   return std::max(divisor, rounded);
 }
 
+int64_t rounded_width(double exact, int64_t divisor, int64_t at_least) {
+  const auto nearest = static_cast<int64_t>(exact + static_cast<double>(divisor) / 2) / divisor * divisor;
+  const int64_t width = std::max(at_least, nearest);
+  return static_cast<double>(width) < 0.9 * exact ? width + divisor : width;
+}
+
 namespace detail {
 
 void check_feature_map(const char* function, const at::Tensor& x) {
@@ -30,6 +36,22 @@ void check_feature_map(const char* function, const at::Tensor& x) {
   require(x.is_floating_point(), ErrorKind::data, "{}: x must be floating, got {}", function,
           c10::toString(x.scalar_type()));
   require(x.size(2) > 0 && x.size(3) > 0, ErrorKind::data, "{}: x {} has no pixels", function, shape_text(x));
+}
+
+void check_input(const char* layer, const at::Tensor& x, int64_t channels, const at::Tensor& parameter) {
+  check_feature_map(layer, x);
+  require(x.size(1) == channels, ErrorKind::data, "{}: x must be [B,{},h,w], got {}", layer, channels, shape_text(x));
+  if (parameter.defined()) check_weight(layer, "its parameter", parameter, x);
+}
+
+void check_statistics(const char* layer, const at::Tensor& x, bool training) {
+  require(!training || x.size(0) != 1, ErrorKind::usage,
+          "{}: a batch of one image has no statistics to train its norm of pooled channels with", layer);
+}
+
+at::Tensor scaled(const torch::nn::Module* module, MapKind kind, const at::Tensor& x, const at::Tensor& gate) {
+  record_gate(module, kind, kind == MapKind::feature ? gate.expand_as(x) : gate, x);
+  return x * gate;
 }
 
 void check_weight(const char* function, const char* name, const at::Tensor& weight, const at::Tensor& x) {

@@ -29,12 +29,22 @@ struct SqueezeMlp {
 // Squeezed width of timm: channels/reduction rounded to the nearest multiple of `divisor`, at least `divisor`.
 int64_t squeeze_width(int64_t channels, int64_t reduction, int64_t divisor);
 
+// The same where timm also takes the next multiple when rounding would lose more than a tenth of `exact`.
+int64_t rounded_width(double exact, int64_t divisor, int64_t at_least);
+
 namespace detail {
 
 // Throw Error(data) naming `function` and both shapes.
 void check_feature_map(const char* function, const at::Tensor& x);  // floating [B,C,h,w], h·w > 0
+void check_input(const char* layer, const at::Tensor& x, int64_t channels, const at::Tensor& parameter = {});
 void check_weight(const char* function, const char* name, const at::Tensor& weight, const at::Tensor& x);
 void check_mlp(const char* function, const SqueezeMlp& mlp, const at::Tensor& x);
+
+// A batch norm over pooled channels has nothing to normalise by in a training batch of one image: Error(usage).
+void check_statistics(const char* layer, const at::Tensor& x, bool training);
+
+// x·gate, the gate handed to the recorder: [B,C,1,1], [B,1,h,w], or what broadcasts to x with MapKind::feature.
+at::Tensor scaled(const torch::nn::Module* module, MapKind kind, const at::Tensor& x, const at::Tensor& gate);
 
 // Hands a gate to the recorder of this thread, if there is one that wants `module`: [B,C,1,1] becomes [B,C].
 void record_gate(const torch::nn::Module* module, MapKind kind, const at::Tensor& gate, const at::Tensor& x);

@@ -10,16 +10,17 @@ namespace fovea {
 namespace {
 
 onednn::ConvGeometry geometry(const Conv2dOptions& options) {
-  return {.stride = options.stride, .padding = options.padding, .groups = options.groups};
+  return {.stride = options.stride, .padding = options.padding, .groups = options.groups, .dilation = options.dilation};
 }
 
 }  // namespace
 
 Conv2dImpl::Conv2dImpl(const Conv2dOptions& options) : options(options) {
   require(options.in_channels > 0 && options.out_channels > 0 && options.kernel > 0 && options.stride > 0 &&
-              options.padding >= 0 && options.groups > 0,
-          ErrorKind::usage, "Conv2d: in_channels {}, out_channels {}, kernel {}, stride {}, groups {} must be positive",
-          options.in_channels, options.out_channels, options.kernel, options.stride, options.groups);
+              options.padding >= 0 && options.groups > 0 && options.dilation > 0,
+          ErrorKind::usage,
+          "Conv2d: in_channels {}, out_channels {}, kernel {}, stride {}, groups {}, dilation {} must be positive",
+          options.in_channels, options.out_channels, options.kernel, options.stride, options.groups, options.dilation);
   require(options.in_channels % options.groups == 0 && options.out_channels % options.groups == 0, ErrorKind::usage,
           "Conv2d: in_channels {} and out_channels {} are not divisible by groups {}", options.in_channels,
           options.out_channels, options.groups);
@@ -31,9 +32,10 @@ void Conv2dImpl::reset() {
   const int64_t fan_in_channels = options.in_channels / options.groups;
   weight = register_parameter(
       "weight", init_kaiming_uniform({options.out_channels, fan_in_channels, options.kernel, options.kernel}));
-  bias = options.bias ? register_parameter("bias", init_fan_in_uniform({options.out_channels}, fan_in_channels *
-                                                                           options.kernel * options.kernel))
-                      : at::Tensor();
+  bias = options.bias
+             ? register_parameter("bias", init_fan_in_uniform({options.out_channels},
+                                                              fan_in_channels * options.kernel * options.kernel))
+             : at::Tensor();
 }
 
 bool Conv2dImpl::add_parameter(std::string_view name) {
@@ -45,10 +47,12 @@ bool Conv2dImpl::add_parameter(std::string_view name) {
 }
 
 at::Tensor Conv2dImpl::forward(const at::Tensor& x) {
-  return at::conv2d(x, weight, bias, options.stride, options.padding, 1, options.groups);
+  return at::conv2d(x, weight, bias, options.stride, options.padding, options.dilation, options.groups);
 }
 
-bool Conv2dImpl::is_packed() const { return packed_.valid_for(weight); }
+bool Conv2dImpl::is_packed() const {
+  return packed_.valid_for(weight);
+}
 
 void Conv2dImpl::pack_with(const BatchNorm2dImpl* norm) {
   if (!onednn::supports(weight)) return;
@@ -62,8 +66,10 @@ void Conv2dImpl::pack_with(const BatchNorm2dImpl* norm) {
     const auto start = shift.defined() ? shift.to(at::kFloat) : at::zeros_like(gain);
     shift = ((start - norm->running_mean.to(at::kFloat)) * gain + norm->bias.to(at::kFloat)).to(weight.scalar_type());
   }
-  packed_.set(onednn::reorder_conv(folded.contiguous(at::MemoryFormat::ChannelsLast), geometry(options)), shift,
-              weight);
+  folded = folded.contiguous(at::MemoryFormat::ChannelsLast);
+  packed_.set([folded, geometry = geometry(options)](
+                  at::IntArrayRef input) { return onednn::reorder_conv(folded, geometry, input); },
+              shift, weight);
 }
 
 at::Tensor conv_norm(const std::shared_ptr<Conv2dImpl>& conv, const std::shared_ptr<BatchNorm2dImpl>& norm,
@@ -71,9 +77,9 @@ at::Tensor conv_norm(const std::shared_ptr<Conv2dImpl>& conv, const std::shared_
   if (!at::GradMode::is_enabled() && x.scalar_type() == conv->weight.scalar_type() && conv->is_packed()) {
     const auto& packed = conv->packed_;
     if (!residual.defined()) {
-      return onednn::conv(x, packed.weight(), packed.bias(), geometry(conv->options), activation);
+      return onednn::conv(x, packed.weight(x), packed.bias(), geometry(conv->options), activation);
     }
-    const auto y = onednn::conv(x, packed.weight(), packed.bias(), geometry(conv->options), Activation::none);
+    const auto y = onednn::conv(x, packed.weight(x), packed.bias(), geometry(conv->options), Activation::none);
     return activation == Activation::relu ? y.add_(residual).relu_() : activate(y.add_(residual), activation);
   }
   auto y = norm ? norm->forward(conv->forward(x)) : conv->forward(x);

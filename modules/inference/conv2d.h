@@ -9,12 +9,13 @@ namespace fovea {
 struct Conv2dOptions {
   int64_t in_channels = 0;
   int64_t out_channels = 0;
-  int64_t kernel = 1;     // side, pixels
-  int64_t stride = 1;     // pixels
-  int64_t padding = 0;    // pixels of zeros on each side
+  int64_t kernel = 1;   // side, pixels
+  int64_t stride = 1;   // pixels
+  int64_t padding = 0;  // pixels of zeros on each side
   int64_t groups = 1;
   bool bias = true;
   bool bias_from_checkpoint = false;  // without bias: a checkpoint that has one gives it to the layer
+  int64_t dilation = 1;               // pixels between two taps
 };
 
 // Keys `weight` [out,in/groups,k,k] and `bias` [out].

@@ -49,10 +49,13 @@ const Operators& operators() {
 
 Text post_op(Activation activation) {
   switch (activation) {
-    case Activation::none: return "none";
-    case Activation::relu: return "relu";
+    case Activation::none:
+      return "none";
+    case Activation::relu:
+      return "relu";
     case Activation::gelu:
-    case Activation::gelu_tanh: return "gelu";
+    case Activation::gelu_tanh:
+      return "gelu";
   }
   return "none";
 }
@@ -63,7 +66,9 @@ OptionalText algorithm(Activation activation) {
   return std::nullopt;
 }
 
-OptionalTensor optional(const at::Tensor& tensor) { return tensor.defined() ? OptionalTensor(tensor) : std::nullopt; }
+OptionalTensor optional(const at::Tensor& tensor) {
+  return tensor.defined() ? OptionalTensor(tensor) : std::nullopt;
+}
 
 }  // namespace
 
@@ -73,11 +78,15 @@ bool supports(const at::Tensor& weight) {
   return weight.scalar_type() == at::kBFloat16 && __builtin_cpu_supports("avx512bf16");
 }
 
-at::Tensor reorder_linear(const at::Tensor& weight) { return operators().reorder_linear->call(weight, std::nullopt); }
+at::Tensor reorder_linear(const at::Tensor& weight, at::IntArrayRef input) {
+  const int64_t rows = c10::multiply_integers(input) / weight.size(1);
+  return operators().reorder_linear->call(weight, rows > 0 ? std::optional(rows) : std::nullopt);
+}
 
-at::Tensor reorder_conv(const at::Tensor& weight, const ConvGeometry& geometry) {
+at::Tensor reorder_conv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input) {
   return operators().reorder_conv->call(weight, {geometry.padding, geometry.padding},
-                                        {geometry.stride, geometry.stride}, {1, 1}, geometry.groups, std::nullopt);
+                                        {geometry.stride, geometry.stride}, {geometry.dilation, geometry.dilation},
+                                        geometry.groups, input);
 }
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, Activation activation) {
@@ -87,16 +96,16 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& packed, const at::Tenso
 at::Tensor conv(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, const ConvGeometry& geometry,
                 Activation activation) {
   return operators().conv->call(x, packed, optional(bias), {geometry.padding, geometry.padding},
-                                {geometry.stride, geometry.stride}, {1, 1}, geometry.groups, post_op(activation),
-                                Scalars(), algorithm(activation));
+                                {geometry.stride, geometry.stride}, {geometry.dilation, geometry.dilation},
+                                geometry.groups, post_op(activation), Scalars(), algorithm(activation));
 }
 
 at::Tensor conv_add_(at::Tensor& residual, const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
                      const ConvGeometry& geometry, Activation activation) {
   const OptionalText unary = activation == Activation::none ? OptionalText() : OptionalText(post_op(activation));
   return operators().conv_add->call(residual, x, packed, optional(bias), {geometry.padding, geometry.padding},
-                                    {geometry.stride, geometry.stride}, {1, 1}, geometry.groups, "add", 1.0, unary,
-                                    Scalars(), algorithm(activation));
+                                    {geometry.stride, geometry.stride}, {geometry.dilation, geometry.dilation},
+                                    geometry.groups, "add", 1.0, unary, Scalars(), algorithm(activation));
 }
 
 }  // namespace fovea::onednn

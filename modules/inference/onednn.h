@@ -15,11 +15,13 @@ struct ConvGeometry {
   int64_t stride = 1;
   int64_t padding = 0;
   int64_t groups = 1;
+  int64_t dilation = 1;
 };
 
-// Weights in oneDNN's blocked layout: opaque, for the calls below alone.
-at::Tensor reorder_linear(const at::Tensor& weight);
-at::Tensor reorder_conv(const at::Tensor& weight, const ConvGeometry& geometry);
+// Weights in the blocked layout that oneDNN prefers for an input of these sizes: opaque, for the calls below alone,
+// which rearrange them again where another layout is preferred for theirs.
+at::Tensor reorder_linear(const at::Tensor& weight, at::IntArrayRef input);
+at::Tensor reorder_conv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input);
 
 // activation(x·Wᵀ + b).
 at::Tensor linear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, Activation activation);

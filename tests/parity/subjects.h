@@ -29,7 +29,9 @@ Subject layer_subject(std::shared_ptr<Impl> layer) {
   return {layer, nullptr, [impl = layer.get()](const at::Tensor& x) { return impl->forward(x); }};
 }
 
+Subject module_subject(const nlohmann::json& description);
 Subject resnet_subject(const nlohmann::json& description);
+Subject slot_subject(const nlohmann::json& description);
 Subject swin_subject(const nlohmann::json& description);
 Subject vit_subject(const nlohmann::json& description);
 

@@ -15,6 +15,8 @@ const char* kind_name(MapKind kind) {
       return "channel gates";
     case MapKind::spatial:
       return "spatial gates";
+    case MapKind::feature:
+      return "feature gates";
   }
   return "maps";
 }
@@ -36,7 +38,7 @@ std::string name_layers(const std::vector<const AttentionMap*>& maps) {
 // What a model has in place of the kind asked for: "; it has channel gates"
 std::string name_other_kinds(const std::vector<AttentionMap>& maps) {
   std::string names;
-  for (const MapKind kind : {MapKind::tokens, MapKind::channel, MapKind::spatial}) {
+  for (const MapKind kind : {MapKind::tokens, MapKind::channel, MapKind::spatial, MapKind::feature}) {
     for (const AttentionMap& map : maps) {
       if (map.kind != kind) continue;
       names += (names.empty() ? "; there are " : " and ") + std::string(kind_name(kind));

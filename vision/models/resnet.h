@@ -31,7 +31,7 @@ struct ResNetOptions {
   std::vector<int64_t> depths = {};                   // blocks of each stage; required
   std::vector<int64_t> widths = {64, 128, 256, 512};  // channels of each stage's 3×3 convolutions, one a depth
   std::string slot = {};                              // a name of make_channel_attention, or empty: none
-  int64_t reduction = 16;                             // of the slot
+  int64_t reduction = 0;                              // of the slot; 0: its own
   ResNetStem stem = ResNetStem::pooled;
   int64_t stem_width = 64;  // channels behind the stem
   int64_t in_channels = 3;
@@ -50,7 +50,7 @@ struct ResidualBlockOptions {
   int64_t width = 0;
   int64_t stride = 1;
   std::string slot = {};
-  int64_t reduction = 16;
+  int64_t reduction = 0;
 
   int64_t out_channels() const { return block == ResNetBlock::basic ? width : 4 * width; }
 };
