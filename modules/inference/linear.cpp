@@ -10,10 +10,14 @@ namespace fovea {
 
 at::Tensor activate(const at::Tensor& x, Activation activation) {
   switch (activation) {
-    case Activation::none: return x;
-    case Activation::relu: return at::relu(x);
-    case Activation::gelu: return at::gelu(x);
-    case Activation::gelu_tanh: return at::gelu(x, "tanh");
+    case Activation::none:
+      return x;
+    case Activation::relu:
+      return at::relu(x);
+    case Activation::gelu:
+      return at::gelu(x);
+    case Activation::gelu_tanh:
+      return at::gelu(x, "tanh");
   }
   return x;
 }
@@ -36,15 +40,14 @@ void LinearImpl::reset() {
 }
 
 void LinearImpl::pack() {
-  at::NoGradGuard no_grad;
-  if (onednn::supports(weight)) {
-    packed_.set(onednn::reorder_linear(weight.detach()), bias, weight);
-  }
+  if (!onednn::supports(weight)) return;
+  packed_.set([plain = weight.detach()](at::IntArrayRef input) { return onednn::reorder_linear(plain, input); }, bias,
+              weight);
 }
 
 at::Tensor LinearImpl::forward(const at::Tensor& x, Activation activation) {
   if (!at::GradMode::is_enabled() && x.scalar_type() == weight.scalar_type() && packed_.valid_for(weight)) {
-    return onednn::linear(x, packed_.weight(), packed_.bias(), activation);
+    return onednn::linear(x, packed_.weight(x), packed_.bias(), activation);
   }
   return activate(at::linear(x, weight, bias), activation);
 }

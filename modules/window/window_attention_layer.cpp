@@ -54,7 +54,7 @@ void WindowAttentionImpl::pack() {
   const auto bias = relative_position_bias(relative_position_bias_table, index_);
   const auto complete =
       windows_.mask.defined() ? bias + windows_.mask.to(bias.scalar_type()).unsqueeze(1) : bias.unsqueeze(0);
-  packed_bias_.set(complete, {}, relative_position_bias_table);
+  packed_bias_.set([complete](at::IntArrayRef) { return complete; }, {}, relative_position_bias_table);
 }
 
 at::Tensor WindowAttentionImpl::forward(const at::Tensor& x) {
@@ -68,7 +68,7 @@ at::Tensor WindowAttentionImpl::forward(const at::Tensor& x) {
   const bool packed = !at::GradMode::is_enabled() && packed_bias_.valid_for(relative_position_bias_table) &&
                       window_layout(x.size(1), x.size(2), args) == windows_.layout;
   if (packed) {
-    args.bias = packed_bias_.weight();
+    args.bias = packed_bias_.weight(x);
   } else {
     args.bias_table = relative_position_bias_table;
     args.bias_index = index_;
