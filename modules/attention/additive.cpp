@@ -2,10 +2,9 @@
 
 #include <ATen/ATen.h>
 
-#include <limits>
-
 #include "fovea/modules/attention/backend.h"
 #include "fovea/modules/attention/recorder.h"
+#include "fovea/modules/attention/softmax.h"
 #include "fovea/modules/shape.h"
 
 namespace fovea {
@@ -32,22 +31,10 @@ Problem validate(const at::Tensor& query, const at::Tensor& keys, const at::Tens
 }
 
 AdditiveAttentionResult reference(const Problem& p) {
-  // Masked keys and values are zeroed by selection, so that a NaN in them meets neither output nor gradient.
-  const auto shown = p.mask.defined() ? p.mask.unsqueeze(-1) : at::Tensor();  // [B|1,M,1]
-  const auto visible = [&](const at::Tensor& t) {
-    return shown.defined() ? at::where(shown, t, at::zeros({}, t.options())) : t;
-  };
-  const auto sums = p.query.unsqueeze(2) + visible(p.keys).unsqueeze(1);  // [B,N,M,a]
-  auto scores = at::matmul(at::tanh(sums), p.v);                          // [B,N,M]
-  at::Tensor weights;
-  if (shown.defined()) {
-    const auto mask = p.mask.unsqueeze(1);
-    const auto fill = at::where(mask.any(-1, /*keepdim=*/true), -std::numeric_limits<double>::infinity(), 0.0);
-    weights = at::softmax(at::where(mask, scores, fill.to(scores.scalar_type())), -1).masked_fill(~mask, 0);
-  } else {
-    weights = at::softmax(scores, -1);
-  }
-  return {at::matmul(weights, visible(p.values)), weights};
+  const auto sums = p.query.unsqueeze(2) + hide_rows(p.keys, p.mask).unsqueeze(1);  // [B,N,M,a]
+  const auto scores = at::matmul(at::tanh(sums), p.v);                             // [B,N,M]
+  const auto weights = masked_softmax(scores, p.mask.defined() ? p.mask.unsqueeze(1) : p.mask);
+  return {at::matmul(weights, hide_rows(p.values, p.mask)), weights};
 }
 
 const BackendTable<AdditiveAttentionResult, Problem>& backends() {

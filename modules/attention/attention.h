@@ -7,12 +7,21 @@
 #include <optional>
 #include <string>
 
+#include "fovea/modules/attention/position_encoding.h"
+
 namespace fovea {
 
 // Where the causal diagonal of N queries and M keys ends when N differs from M.
 enum class CausalAlign {
   last,   // the last query sees every key (decoding with a cache); the default
   first,  // query i sees keys 0…i (PyTorch's scaled_dot_product_attention)
+};
+
+// What dropout does to the probabilities of a row.
+enum class DropoutMode {
+  scale,        // kept ones are divided by 1 − p, so that the expectation stays; the default
+  renormalise,  // kept ones are divided by their sum
+  keys,         // whole keys are masked before the softmax, the same ones for all heads and queries of an image
 };
 
 struct AttentionArgs {
@@ -22,9 +31,12 @@ struct AttentionArgs {
   at::Tensor bias;                                // floating, added to the scores: [N,M], [H,N,M] or [B|1,H|1,N|1,M]
   bool causal = false;                            // mask keys after the query
   CausalAlign causal_align = CausalAlign::last;
-  double dropout = 0.0;                           // on the probabilities, kept ones scaled by 1/(1−p); 0 in evaluation
+  double dropout = 0.0;                           // on the probabilities, as dropout_mode says; 0 in evaluation
   const torch::nn::Module* module = nullptr;      // the calling layer, so that a recorder can name its maps
   std::string backend;                            // run this row of the table or throw; empty: the first that accepts
+  DropoutMode dropout_mode = DropoutMode::scale;
+  const PositionEncoding* position = nullptr;     // rotates q and k, or gives a bias that is added to `bias`
+  PositionArgs places = {};                       // of queries and keys, for `position`
 };
 
 // softmax(q·kᵀ·scale + bias, over the keys that are not masked)·v.

@@ -17,6 +17,7 @@ struct AttentionProblem {
   double dropout = 0;
   bool causal = false;
   CausalAlign causal_align = CausalAlign::last;
+  DropoutMode dropout_mode = DropoutMode::scale;
 
   int64_t heads_per_key() const { return k.size(1) == 0 ? 1 : q.size(1) / k.size(1); }
 };

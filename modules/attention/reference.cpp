@@ -4,7 +4,9 @@
 
 #include <limits>
 
+#include "fovea/modules/attention/masks.h"
 #include "fovea/modules/attention/problem.h"
+#include "fovea/modules/attention/softmax.h"
 
 namespace fovea {
 namespace {
@@ -33,16 +35,20 @@ Weighted softmax_scores(const AttentionProblem& problem, const at::Tensor& k) {
       scores = scores + problem.bias;
     }
   }
-  if (!allowed.defined()) return {at::softmax(scores, -1), allowed};
-  // A row without any allowed key would be softmax(−∞, …) = NaN: it is filled with 0 before and again after.
-  const auto fill = at::where(allowed.any(-1, /*keepdim=*/true), kMinusInfinity, 0.0).to(scores.scalar_type());
-  scores = at::where(allowed, scores, fill);
-  return {at::softmax(scores, -1).masked_fill(~allowed, 0), allowed};
+  return {masked_softmax(scores, allowed), allowed};
 }
 
-AttentionResult mean_of_values(const Weighted& weighted, const at::Tensor& v, double dropout) {
-  const auto weights = dropout > 0 ? at::dropout(weighted.weights, dropout, /*train=*/true) : weighted.weights;
-  return {at::matmul(weights, v), weighted.weights};
+// The probabilities as training sees them.
+at::Tensor dropped(const at::Tensor& weights, const AttentionProblem& problem) {
+  if (problem.dropout == 0) return weights;
+  const auto thinned = at::dropout(weights, problem.dropout, /*train=*/true);
+  if (problem.dropout_mode == DropoutMode::scale) return thinned;
+  const auto sum = thinned.sum(-1, /*keepdim=*/true);
+  return thinned / at::where(sum.gt(0), sum, 1.0);  // a row of which nothing is left stays zero
+}
+
+AttentionResult mean_of_values(const Weighted& weighted, const at::Tensor& v, const AttentionProblem& problem) {
+  return {at::matmul(dropped(weighted.weights, problem), v), weighted.weights};
 }
 
 // With NaN or infinity in k or v, 0·NaN would spread: each query gets keys and values in which those it may not see
@@ -58,7 +64,7 @@ AttentionResult row_by_row(const AttentionProblem& problem, const at::Tensor& k,
     AttentionProblem one = select_queries(problem, {row});
     one.mask = everywhere.narrow(2, row, 1);
     const auto weighted = softmax_scores(one, at::where(mine, k, zero));
-    const auto result = mean_of_values(weighted, at::where(mine, v, zero), problem.dropout);
+    const auto result = mean_of_values(weighted, at::where(mine, v, zero), problem);
     outputs.push_back(result.output);
     weights.push_back(result.weights);
   }
@@ -67,7 +73,13 @@ AttentionResult row_by_row(const AttentionProblem& problem, const at::Tensor& k,
 
 }  // namespace
 
-AttentionResult reference_attention(const AttentionProblem& problem) {
+AttentionResult reference_attention(const AttentionProblem& given) {
+  AttentionProblem problem = given;
+  if (problem.dropout > 0 && problem.dropout_mode == DropoutMode::keys) {
+    const auto draws = at::rand({problem.k.size(0), 1, 1, problem.k.size(2)}, problem.k.options().requires_grad(false));
+    problem.mask = combine_masks(problem.mask, draws.ge(problem.dropout));
+    problem.dropout = 0;
+  }
   const auto k = repeat_heads(problem.k, problem.heads_per_key());
   const auto v = repeat_heads(problem.v, problem.heads_per_key());
   const auto weighted = softmax_scores(problem, k);
@@ -75,7 +87,7 @@ AttentionResult reference_attention(const AttentionProblem& problem) {
       !(at::isfinite(k).all().item<bool>() && at::isfinite(v).all().item<bool>())) {
     return row_by_row(problem, k, v, weighted.allowed);
   }
-  return mean_of_values(weighted, v, problem.dropout);
+  return mean_of_values(weighted, v, problem);
 }
 
 at::Tensor attention_weights(const AttentionProblem& problem) {

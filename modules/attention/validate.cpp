@@ -46,6 +46,7 @@ AttentionProblem validate(const at::Tensor& q, const at::Tensor& k, const at::Te
   AttentionProblem problem{.q = q, .k = k, .v = v};
   problem.scale = args.scale.value_or(q.size(3) == 0 ? 1.0 : 1.0 / std::sqrt(static_cast<double>(q.size(3))));
   problem.dropout = args.dropout;
+  problem.dropout_mode = args.dropout_mode;
   problem.causal = args.causal;
   problem.causal_align = args.causal_align;
 
@@ -65,6 +66,15 @@ AttentionProblem validate(const at::Tensor& q, const at::Tensor& k, const at::Te
     require(at::isFloatingType(args.bias.scalar_type()), ErrorKind::data,
             "attention: bias {} has type {}, expected floating", shape_text(args.bias), toString(args.bias.scalar_type()));
     problem.bias = four_dimensions("bias", args.bias, 0, scores).to(q.scalar_type());
+  }
+  if (args.position != nullptr) {
+    const auto turned = args.position->rotate(q, k, args.places);
+    problem.q = turned.q;
+    problem.k = turned.k;
+    if (const auto bias = args.position->bias(q, k, args.places); bias.defined()) {
+      const auto added = four_dimensions("bias of the positions", bias, 0, scores).to(q.scalar_type());
+      problem.bias = problem.bias.defined() ? problem.bias + added : added;
+    }
   }
   return problem;
 }

@@ -1,0 +1,50 @@
+// Counts the multiply-adds of matrix products and convolutions that a piece of code runs in this thread.
+#pragma once
+
+#include <ATen/record_function.h>
+
+#include <string_view>
+
+namespace fovea::testing {
+
+// While one lives, it counts; products that a kernel fuses (scaled_dot_product_attention) are not seen.
+class MultiplyAdds {
+ public:
+  MultiplyAdds() : outer_(current()) {
+    current() = this;
+    handle_ = at::addThreadLocalCallback(
+        at::RecordFunctionCallback(begin).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
+  }
+  ~MultiplyAdds() {
+    at::removeCallback(handle_);
+    current() = outer_;
+  }
+  MultiplyAdds(const MultiplyAdds&) = delete;
+  MultiplyAdds& operator=(const MultiplyAdds&) = delete;
+
+  int64_t count() const { return count_; }
+
+ private:
+  static MultiplyAdds*& current() {
+    thread_local MultiplyAdds* instance = nullptr;
+    return instance;
+  }
+
+  static std::unique_ptr<at::ObserverContext> begin(const at::RecordFunction& function) {
+    const std::string_view name = function.name();
+    const auto inputs = function.inputs();
+    const auto product = [&](size_t first) {
+      const auto a = inputs[first].toTensor(), b = inputs[first + 1].toTensor();
+      current()->count_ += a.numel() * (b.dim() > 1 ? b.size(-1) : 1);
+    };
+    if (name == "aten::mm" || name == "aten::bmm" || name == "aten::mv" || name == "aten::dot") product(0);
+    if (name == "aten::addmm" || name == "aten::baddbmm" || name == "aten::addmv") product(1);
+    return nullptr;
+  }
+
+  MultiplyAdds* outer_;
+  at::CallbackHandle handle_;
+  int64_t count_ = 0;
+};
+
+}  // namespace fovea::testing
