@@ -3,17 +3,18 @@
 #include <ATen/ATen.h>
 
 #include "fovea/modules/error.h"
+#include "fovea/modules/shape.h"
 
 namespace fovea {
 
 at::Tensor length_mask(const at::Tensor& lengths, int64_t keys) {
   require(lengths.dim() == 1 && at::isIntegralType(lengths.scalar_type(), /*includeBool=*/false), ErrorKind::data,
-          "length_mask: expected integer lengths [B], got {} {}", toString(lengths.scalar_type()),
-          fmt::join(lengths.sizes(), ","));
+          "length_mask: expected integer lengths [B], got {} {}", toString(lengths.scalar_type()), shape_text(lengths));
   if (lengths.numel() > 0) {
     const auto low = lengths.min().item<int64_t>();
     const auto high = lengths.max().item<int64_t>();
-    require(low >= 0 && high <= keys, ErrorKind::data, "length_mask: lengths {}…{} do not lie in 0…{}", low, high, keys);
+    require(low >= 0 && high <= keys, ErrorKind::data, "length_mask: lengths {}…{} do not lie in 0…{}", low, high,
+            keys);
   }
   const auto positions = at::arange(keys, lengths.options().dtype(at::kLong));
   return (positions.unsqueeze(0) < lengths.unsqueeze(1)).view({lengths.size(0), 1, 1, keys});

@@ -3,12 +3,18 @@
 #include "fovea/modules/module.h"
 
 namespace fovea {
+namespace {
+
+void pack(torch::nn::Module& module) {
+  if (auto* ours = dynamic_cast<ModuleBase*>(&module)) ours->pack();
+}
+
+}  // namespace
 
 void prepare_for_inference(torch::nn::Module& model) {
   model.eval();
-  for (const auto& module : model.modules()) {
-    if (auto* ours = dynamic_cast<ModuleBase*>(module.get())) ours->pack();
-  }
+  pack(model);
+  for (const auto& module : model.modules(/*include_self=*/false)) pack(*module);
 }
 
 }  // namespace fovea

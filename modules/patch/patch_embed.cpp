@@ -1,6 +1,7 @@
 #include "fovea/modules/patch/patch_embed.h"
 
 #include "fovea/modules/error.h"
+#include "fovea/modules/shape.h"
 
 namespace fovea {
 
@@ -27,8 +28,8 @@ int64_t PatchEmbedImpl::patches(int64_t pixels) const {
 }
 
 at::Tensor PatchEmbedImpl::forward(const at::Tensor& x) {
-  require(x.dim() == 4 && x.size(1) == options.in_channels, ErrorKind::data,
-          "PatchEmbed: expected [B,{},h,w], got [{}]", options.in_channels, fmt::join(x.sizes(), ","));
+  require(x.dim() == 4 && x.size(1) == options.in_channels, ErrorKind::data, "PatchEmbed: expected [B,{},h,w], got {}",
+          options.in_channels, shape_text(x));
   const int64_t missing_rows = patches(x.size(2)) * options.patch - x.size(2);
   const int64_t missing_columns = patches(x.size(3)) * options.patch - x.size(3);
   const bool whole = missing_rows == 0 && missing_columns == 0;

@@ -3,13 +3,14 @@
 #include <ATen/ATen.h>
 
 #include "fovea/modules/error.h"
+#include "fovea/modules/shape.h"
 
 namespace fovea {
 
 at::Tensor resample_position_table(const at::Tensor& table, const TokenGrid& from, const TokenGrid& to) {
   const int64_t tokens = from.prefix + from.height * from.width;
   require(table.dim() == 3 && table.size(0) == 1 && table.size(1) == tokens, ErrorKind::data,
-          "resample_position_table: expected [1,{},D], got [{}]", tokens, fmt::join(table.sizes(), ","));
+          "resample_position_table: expected [1,{},D], got {}", tokens, shape_text(table));
   require(from.prefix == to.prefix, ErrorKind::data, "resample_position_table: prefix {} cannot become {}", from.prefix,
           to.prefix);
   require(to.height > 0 && to.width > 0, ErrorKind::data, "resample_position_table: grid {}x{} is empty", to.height,

@@ -3,6 +3,7 @@
 #include "fovea/modules/attention/attention.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/patch/drop_path.h"
+#include "fovea/modules/shape.h"
 
 namespace fovea {
 
@@ -26,8 +27,8 @@ void SelfAttentionImpl::reset() {
 }
 
 at::Tensor SelfAttentionImpl::forward(const at::Tensor& x) {
-  require(x.dim() == 3 && x.size(2) == options.dim, ErrorKind::data, "SelfAttention: expected [B,N,{}], got [{}]",
-          options.dim, fmt::join(x.sizes(), ","));
+  require(x.dim() == 3 && x.size(2) == options.dim, ErrorKind::data, "SelfAttention: expected [B,N,{}], got {}",
+          options.dim, shape_text(x));
   const int64_t head_width = options.dim / options.heads;
   // [B,N,3D] → views [B,H,N,d] of the one buffer.
   const auto parts =

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "fovea/modules/error.h"
+#include "fovea/modules/shape.h"
 
 namespace fovea {
 namespace {
@@ -27,8 +28,8 @@ at::Tensor roll(const at::Tensor& x, const WindowLayout& layout, int64_t sign) {
 at::Tensor window_partition(const at::Tensor& x, int64_t window_height, int64_t window_width) {
   require(x.dim() == 4 && window_height > 0 && window_width > 0 && x.size(1) % window_height == 0 &&
               x.size(2) % window_width == 0,
-          ErrorKind::data, "window_partition: [{}] does not divide into windows of {}x{}", fmt::join(x.sizes(), ","),
-          window_height, window_width);
+          ErrorKind::data, "window_partition: {} does not divide into windows of {}x{}", shape_text(x), window_height,
+          window_width);
   const int64_t rows = x.size(1) / window_height;
   const int64_t columns = x.size(2) / window_width;
   return x.reshape({x.size(0), rows, window_height, columns, window_width, x.size(3)})
@@ -38,8 +39,8 @@ at::Tensor window_partition(const at::Tensor& x, int64_t window_height, int64_t 
 
 at::Tensor window_reverse(const at::Tensor& windows, const WindowLayout& layout) {
   require(windows.dim() == 3 && windows.size(0) % layout.windows() == 0 && windows.size(1) == layout.places(),
-          ErrorKind::data, "window_reverse: expected [batch*{},{},C], got [{}]", layout.windows(), layout.places(),
-          fmt::join(windows.sizes(), ","));
+          ErrorKind::data, "window_reverse: expected [batch*{},{},C], got {}", layout.windows(), layout.places(),
+          shape_text(windows));
   const int64_t batch = windows.size(0) / layout.windows();
   return windows
       .reshape({batch, layout.rows(), layout.columns(), layout.window_height, layout.window_width, windows.size(2)})
@@ -49,7 +50,7 @@ at::Tensor window_reverse(const at::Tensor& windows, const WindowLayout& layout)
 
 at::Tensor to_windows(const at::Tensor& x, const WindowLayout& layout, const at::Tensor& padding) {
   require(x.dim() == 4 && x.size(1) == layout.height && x.size(2) == layout.width, ErrorKind::data,
-          "to_windows: expected [B,{},{},C], got [{}]", layout.height, layout.width, fmt::join(x.sizes(), ","));
+          "to_windows: expected [B,{},{},C], got {}", layout.height, layout.width, shape_text(x));
   const auto ready =
       layout.pad_first ? roll(pad(x, layout, padding), layout, -1) : pad(roll(x, layout, -1), layout, padding);
   return window_partition(ready, layout.window_height, layout.window_width);

@@ -1,6 +1,7 @@
 #include "fovea/modules/window/patch_merging.h"
 
 #include "fovea/modules/error.h"
+#include "fovea/modules/shape.h"
 
 namespace fovea {
 
@@ -20,8 +21,8 @@ void PatchMergingImpl::reset() {
 }
 
 at::Tensor PatchMergingImpl::forward(const at::Tensor& x) {
-  require(x.dim() == 4 && x.size(3) == options.dim, ErrorKind::data, "PatchMerging: expected [B,h,w,{}], got [{}]",
-          options.dim, fmt::join(x.sizes(), ","));
+  require(x.dim() == 4 && x.size(3) == options.dim, ErrorKind::data, "PatchMerging: expected [B,h,w,{}], got {}",
+          options.dim, shape_text(x));
   const int64_t odd_row = x.size(1) % 2;
   const int64_t odd_column = x.size(2) % 2;
   const auto even = odd_row + odd_column > 0 ? at::constant_pad_nd(x, {0, 0, 0, odd_column, 0, odd_row}) : x;

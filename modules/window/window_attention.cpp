@@ -7,16 +7,13 @@
 #include "fovea/modules/attention/backend.h"
 #include "fovea/modules/attention/recorder.h"
 #include "fovea/modules/error.h"
+#include "fovea/modules/shape.h"
 #include "fovea/modules/window/partition.h"
 #include "fovea/modules/window/relative_bias.h"
 #include "fovea/modules/window/window_problem.h"
 
 namespace fovea {
 namespace {
-
-std::string shape(const at::Tensor& t) {
-  return fmt::format("[{}]", fmt::join(t.sizes(), ","));
-}
 
 void check_arguments(const WindowArgs& args) {
   require(args.heads > 0, ErrorKind::usage, "window_attention: heads {} must be positive", args.heads);
@@ -37,7 +34,7 @@ void check_arguments(const WindowArgs& args) {
 
 void check_floating(const char* name, const at::Tensor& t, const at::Tensor& qkv) {
   require(at::isFloatingType(t.scalar_type()), ErrorKind::data,
-          "window_attention: {} {} has type {}, expected floating", name, shape(t), toString(t.scalar_type()));
+          "window_attention: {} {} has type {}, expected floating", name, shape_text(t), toString(t.scalar_type()));
   require(t.device() == qkv.device(), ErrorKind::data, "window_attention: {} is on {}, qkv on {}", name,
           t.device().str(), qkv.device().str());
 }
@@ -50,10 +47,10 @@ void check_shapes(const at::Tensor& qkv, const WindowArgs& args, const WindowLay
     const int64_t offsets = (2 * args.window[0] - 1) * (2 * args.window[1] - 1);
     require(args.bias_table.sizes() == at::IntArrayRef({offsets, args.heads}), ErrorKind::data,
             "window_attention: expected bias_table [{},{}] for {} heads and windows of {}x{}, got {}", offsets,
-            args.heads, args.heads, args.window[0], args.window[1], shape(args.bias_table));
+            args.heads, args.heads, args.window[0], args.window[1], shape_text(args.bias_table));
     require(args.bias_index.scalar_type() == at::kLong && args.bias_index.sizes() == at::IntArrayRef({places, places}),
             ErrorKind::data, "window_attention: expected bias_index int64 [{},{}], got {} {}", places, places,
-            toString(args.bias_index.scalar_type()), shape(args.bias_index));
+            toString(args.bias_index.scalar_type()), shape_text(args.bias_index));
   }
   if (args.bias.defined()) {
     check_floating("bias", args.bias, qkv);
@@ -63,12 +60,13 @@ void check_shapes(const at::Tensor& qkv, const WindowArgs& args, const WindowLay
     const bool fits = bias.dim() == 3 || complete;
     require(fits && bias.sizes().slice(bias.dim() - 3) == at::IntArrayRef({args.heads, places, places}),
             ErrorKind::data, "window_attention: expected bias [{1},{2},{2}] or [{0},{1},{2},{2}], got {3}",
-            layout.windows(), args.heads, places, shape(bias));
+            layout.windows(), args.heads, places, shape_text(bias));
   }
   if (args.pad_row.defined()) {
     check_floating("pad_row", args.pad_row, qkv);
     require(args.pad_row.dim() == 1 && args.pad_row.size(0) == qkv.size(3), ErrorKind::data,
-            "window_attention: expected pad_row [{}] for qkv {}, got {}", qkv.size(3), shape(qkv), shape(args.pad_row));
+            "window_attention: expected pad_row [{}] for qkv {}, got {}", qkv.size(3), shape_text(qkv),
+            shape_text(args.pad_row));
   }
 }
 
@@ -95,9 +93,9 @@ WindowProblem validate(const at::Tensor& qkv, const WindowArgs& args) {
   check_arguments(args);
   require(qkv.defined() && qkv.dim() == 4 && qkv.size(3) % (3 * args.heads) == 0, ErrorKind::data,
           "window_attention: expected qkv [B,h,w,3C] with C a multiple of {} heads, got {}", args.heads,
-          qkv.defined() ? shape(qkv) : "nothing");
+          shape_text(qkv));
   require(qkv.size(1) > 0 && qkv.size(2) > 0 && qkv.size(3) > 0, ErrorKind::data,
-          "window_attention: expected a grid with tokens, got {}", shape(qkv));
+          "window_attention: expected a grid with tokens, got {}", shape_text(qkv));
   const auto layout = window_layout(qkv.size(1), qkv.size(2), args);
   check_shapes(qkv, args, layout);
   WindowProblem problem{.qkv = qkv, .tables = tables_for(layout, args, qkv.device()), .heads = args.heads};

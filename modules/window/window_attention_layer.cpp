@@ -3,6 +3,7 @@
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/init.h"
 #include "fovea/modules/patch/drop_path.h"
+#include "fovea/modules/shape.h"
 #include "fovea/modules/window/relative_bias.h"
 
 namespace fovea {
@@ -58,8 +59,8 @@ void WindowAttentionImpl::pack() {
 }
 
 at::Tensor WindowAttentionImpl::forward(const at::Tensor& x) {
-  require(x.dim() == 4 && x.size(3) == options.dim, ErrorKind::data, "WindowAttention: expected [B,h,w,{}], got [{}]",
-          options.dim, fmt::join(x.sizes(), ","));
+  require(x.dim() == 4 && x.size(3) == options.dim, ErrorKind::data, "WindowAttention: expected [B,h,w,{}], got {}",
+          options.dim, shape_text(x));
   WindowArgs args = arguments();
   args.pad_row = qkv->bias;
   args.tables = &windows_;

@@ -159,7 +159,7 @@ TEST(WindowAttention, RefusesWhatDoesNotFit) {
   EXPECT_ERROR(window_attention(qkv, with([](auto& a) { a.shift = {2, 4}; })), ErrorKind::usage, "shift 2x4");
   EXPECT_ERROR(window_attention(qkv, with([](auto& a) { a.shift = {-1, 0}; })), ErrorKind::usage, "shift -1x0");
   EXPECT_ERROR(window_attention(qkv, with([](auto& a) { a.dropout = 1; })), ErrorKind::usage, "dropout 1");
-  EXPECT_ERROR(window_attention({}, good), ErrorKind::data, "nothing");
+  EXPECT_ERROR(window_attention({}, good), ErrorKind::data, "undefined");
   EXPECT_ERROR(window_attention(at::zeros({8, 8, 12}), good), ErrorKind::data, "[8,8,12]");
   EXPECT_ERROR(window_attention(at::zeros({2, 0, 8, 12}), good), ErrorKind::data, "[2,0,8,12]");
   EXPECT_ERROR(window_attention(at::zeros({2, 8, 8, 12}, at::kLong), good), ErrorKind::data, "Long");
