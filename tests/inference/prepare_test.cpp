@@ -14,14 +14,22 @@ double relative_error(const at::Tensor& ours, const at::Tensor& expected) {
   return ((ours - expected).abs().max() / expected.abs().max()).item<double>();
 }
 
-TEST(PrepareForInference, TakesAModelThatNoSharedPointerOwns) {
-  LinearImpl layer({.in_features = 8, .out_features = 5});
-  const c10::InferenceMode inference;
-  const at::Tensor x = at::randn({3, 8});
-  const at::Tensor expected = at::linear(x, layer.weight, layer.bias);
-  prepare_for_inference(layer);
-  EXPECT_FALSE(layer.is_training());
-  EXPECT_LE(relative_error(layer.forward(x), expected), 1e-6);
+struct Probe : Module<Probe> {
+  void reset() override {}
+  void pack() override { ++packs; }
+  int packs = 0;
+};
+
+TEST(PrepareForInference, PacksEveryModuleOfAModelThatNoSharedPointerOwns) {
+  Probe model;
+  const auto child = model.register_module("child", std::make_shared<Probe>());
+  const auto grandchild = child->register_module("child", std::make_shared<Probe>());
+  prepare_for_inference(model);
+  EXPECT_FALSE(model.is_training());
+  EXPECT_FALSE(grandchild->is_training());
+  EXPECT_EQ(model.packs, 1);
+  EXPECT_EQ(child->packs, 1);
+  EXPECT_EQ(grandchild->packs, 1);
 }
 
 // The layout of a packed weight suits the first input; those of other sizes are answered as exactly.
