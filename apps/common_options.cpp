@@ -23,11 +23,16 @@ void add_common_options(CLI::App& app, CommonOptions& options) {
 void add_model_options(CLI::App& app, ModelOptions& options) {
   app.add_option("--model", options.model, "A name that `fovea models` lists, or a folder with config.json and weights")
       ->type_name("NAME");
-  app.add_option("--weights", options.weights, "A checkpoint: safetensors, a file of torch.save, or an index of shards")->type_name("FILE");
+  app.add_option("--weights", options.weights, "A checkpoint: safetensors, a file of torch.save, or an index of shards")
+      ->type_name("FILE");
   add_integer(app, "--classes", options.classes, {.least = 1, .most = 10'000'000},
               "Classes of the checkpoint, where they are not the usual ones");
   add_integer(app, "--image-size", options.image_size, {.least = 1, .most = 16'384},
               "Side of the network's input in pixels, where it is not the usual one");
+  app.add_option("--layout", options.layout, "Whose names the checkpoint's keys are, where they do not tell")
+      ->type_name("NAME");
+  app.add_flag("--adapt", options.adapt,
+               "Fit another number of classes (a new head), input channels and position table to the network");
   app.add_flag("--allow-missing", options.allow_missing, "Let parameters that the checkpoint lacks start at random");
   app.add_flag("--allow-unexpected", options.allow_unexpected, "Leave out tensors that the model lacks");
   app.add_flag("--allow-non-finite", options.allow_non_finite, "Take NaN and infinite weights");

@@ -28,6 +28,8 @@ struct ModelOptions {
   std::string weights;                // a checkpoint file
   std::optional<int64_t> classes;     // of the checkpoint, where it differs from the published weights
   std::optional<int64_t> image_size;  // side of the network's input, pixels
+  std::string layout;                 // of the checkpoint's keys; empty: detected
+  bool adapt = false;                 // fit classes, input channels and position tables
   bool allow_missing = false;
   bool allow_unexpected = false;
   bool allow_non_finite = false;

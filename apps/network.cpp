@@ -20,57 +20,55 @@ namespace fs = std::filesystem;
 
 // What --model means, before anything is built.
 struct Source {
-  std::string architecture;
+  ModelConfig config;
   std::string weights;  // empty: none
-  ModelArgs args = {};
-  PreprocessChanges preprocess = {};
-  std::vector<std::string> labels = {};
 };
 
-Source folder_source(const fs::path& folder) {
-  ModelConfig config = read_model_config((folder / "config.json").string());
-  // A position table of that side is what the folder's weights hold.
-  const auto size = config.preprocess.size;
-  const bool square = size && (*size)[0] == (*size)[1];
-  return {.architecture = std::move(config.architecture),
-          .weights = (folder / "model.safetensors").string(),
-          .args = {.num_classes = config.num_classes, .image_size = square ? std::optional((*size)[0]) : std::nullopt},
-          .preprocess = config.preprocess,
-          .labels = std::move(config.labels)};
+// As timm and transformers name the weights of a folder, the first that is there.
+constexpr const char* weight_files[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
+                                        "pytorch_model.bin.index.json"};
+
+std::string folder_weights(const fs::path& folder) {
+  std::error_code error;
+  for (const char* name : weight_files) {
+    if (fs::exists(folder / name, error)) return (folder / name).string();
+  }
+  return (folder / weight_files[0]).string();  // which loading says is missing
 }
 
 Source find_source(const ModelOptions& options) {
   require(!options.model.empty() || options.weights.empty(), ErrorKind::usage, "--weights needs --model NAME");
   const std::string name = options.model.empty() ? embedded_models().front().name : options.model;
   std::error_code error;
-  if (fs::is_directory(name, error)) return folder_source(name);
-  if (const EmbeddedModel* embedded = find_embedded(name)) {
-    return {.architecture = name,
-            .weights = resource(embedded->weights).string(),
-            .labels = read_labels(resource(embedded->labels).string())};
+  if (fs::is_directory(name, error)) {
+    return {.config = read_model_config((fs::path(name) / "config.json").string()),
+            .weights = options.weights.empty() ? folder_weights(name) : options.weights};
   }
-  return {.architecture = name, .weights = ""};
+  Source source{.config = {.architecture = name}, .weights = options.weights};
+  if (const EmbeddedModel* embedded = find_embedded(name)) {
+    if (source.weights.empty()) source.weights = resource(embedded->weights).string();
+    source.config.labels = read_labels(resource(embedded->labels).string());
+  }
+  return source;
 }
 
-NamedModel build(const Source& source) {
-  if (find_embedded(source.architecture) == nullptr) {
-    return create_model(source.architecture, source.args);
-  }
-  NamedModel named = create_embedded(source.architecture);
-  require(source.args.num_classes.value_or(named.info.num_classes) == named.info.num_classes, ErrorKind::usage,
-          "{} has {} classes, {} were asked for", source.architecture, named.info.num_classes,
-          source.args.num_classes.value_or(0));
+NamedModel build(const ModelConfig& config, const ModelArgs& args) {
+  if (find_embedded(config.architecture) == nullptr) return create_model(config, args);
+  NamedModel named = create_embedded(config.architecture);
+  const int64_t wanted = args.num_classes.value_or(config.num_classes.value_or(named.info.num_classes));
+  require(wanted == named.info.num_classes, ErrorKind::usage, "{} has {} classes, {} were asked for",
+          config.architecture, named.info.num_classes, wanted);
   return named;
 }
 
-std::vector<std::string> labels_for(int64_t classes, const Source& source, const std::string& file) {
+std::vector<std::string> labels_for(int64_t classes, const ModelConfig& config, const std::string& file) {
   if (!file.empty()) {
     std::vector<std::string> labels = read_labels(file);
     require(static_cast<int64_t>(labels.size()) == classes, ErrorKind::data,
             "{}: {} labels, but the model has {} classes", printable(file), labels.size(), classes);
     return labels;
   }
-  if (static_cast<int64_t>(source.labels.size()) == classes) return source.labels;
+  if (static_cast<int64_t>(config.labels.size()) == classes) return config.labels;
   return classes == 1000 ? read_labels(resource("labels/imagenet-1k.txt").string()) : std::vector<std::string>();
 }
 
@@ -86,38 +84,41 @@ at::Tensor Network::logits(const at::Tensor& x) const {
 }
 
 Network load_network(const NetworkOptions& options, const Runtime& runtime) {
-  Source source = find_source(options.model);
-  if (!options.model.weights.empty()) source.weights = options.model.weights;
-  if (options.model.classes) source.args.num_classes = options.model.classes;
+  const Source source = find_source(options.model);
+  const ModelArgs args = {.num_classes = options.model.classes};
   const bool random = source.weights.empty();
 
   NamedModel named;
-  if (random || options.model.allow_missing) {
-    named = build(source);
+  if (random || options.model.allow_missing || options.model.adapt) {
+    named = build(source.config, args);
   } else {
     const SkipInit skip;
-    named = build(source);
+    named = build(source.config, args);
   }
   // After the name, so that a mistyped one is called that.
-  require(!random || options.allow_random, ErrorKind::usage, "--model {} needs --weights FILE", source.architecture);
+  require(!random || options.allow_random, ErrorKind::usage, "--model {} needs --weights FILE",
+          source.config.architecture);
 
   Network network{.info = std::move(named.info),
                   .model = std::move(named.model),
                   .labels = {},
                   .runtime = runtime,
                   .random_weights = random};
-  network.info.preprocess = source.preprocess.applied_to(network.info.preprocess);
+  network.info.preprocess = source.config.preprocess.applied_to(network.info.preprocess);
   if (options.model.image_size) {
     network.info.preprocess.height = network.info.preprocess.width = *options.model.image_size;
   }
-  network.labels = labels_for(network.info.num_classes, source, options.labels);
+  network.labels = labels_for(network.info.num_classes, source.config, options.labels);
 
   torch::nn::Module& module = network.model->module();
   if (!random) {
     const LoadReport report = load_weights(module, source.weights,
                                            {.allow_missing = options.model.allow_missing,
                                             .allow_unexpected = options.model.allow_unexpected,
-                                            .allow_non_finite = options.model.allow_non_finite});
+                                            .allow_non_finite = options.model.allow_non_finite,
+                                            .adapt = options.model.adapt,
+                                            .layout = options.model.layout,
+                                            .norm_eps = source.config.norm_eps});
     spdlog::info("{}: {}", printable(source.weights), report.to_string());
   }
   if (!runtime.device.is_cpu() || runtime.dtype != at::kFloat) module.to(runtime.device, runtime.dtype);

@@ -6,16 +6,13 @@ namespace fovea {
 
 const Layout kLayoutCbam = {
     .name = "cbam-original",
-    .marker = R"(.*\.cbam\.(ChannelGate|SpatialGate)\..*)",
+    .markers = {"*.cbam.ChannelGate.*", "*.cbam.SpatialGate.*"},
     .rows =
         {
-            {R"((.*)\.cbam\.ChannelGate\.mlp\.1\.(weight|bias))", R"(\1.se.channel.fc1.\2)",
-             transform::matrix_as_conv1x1},
-            {R"((.*)\.cbam\.ChannelGate\.mlp\.3\.(weight|bias))", R"(\1.se.channel.fc2.\2)",
-             transform::matrix_as_conv1x1},
-            {R"((.*)\.cbam\.SpatialGate\.spatial\.conv\.weight)", R"(\1.se.spatial.conv.conv.weight)",
-             transform::swap_first_two_inputs},
-            {R"((.*)\.cbam\.SpatialGate\.spatial\.bn\.(.*))", R"(\1.se.spatial.conv.bn.\2)"},
+            {"*.cbam.ChannelGate.mlp.1.*", "*.se.channel.fc1.*", &change::kMatrixToConv1x1},
+            {"*.cbam.ChannelGate.mlp.3.*", "*.se.channel.fc2.*", &change::kMatrixToConv1x1},
+            {"*.cbam.SpatialGate.spatial.conv.weight", "*.se.spatial.conv.conv.weight", &change::kSwapFirstTwoInputs},
+            {"*.cbam.SpatialGate.spatial.bn.*", "*.se.spatial.conv.bn.*"},
         },
 };
 

@@ -7,25 +7,43 @@ namespace fovea {
 // of 1×1 convolutions (se.fc1 or se.fc.0) hold the same numbers in a matrix.
 const Layout kLayoutTimm = {
     .name = "timm",
-    .marker = R"(.*)",
+    .markers = {"*"},
     .rows =
         {
-            {R"(.*(relative_position_index|relative_coords_table|attn_mask))", ""},
-            {R"(((?:.*\.)?se\.fc[12]\.weight))", R"(\1)", transform::matrix_as_conv1x1},
-            {R"(((?:.*\.)?se)\.fc\.0\.(weight|bias))", R"(\1.fc1.\2)", transform::matrix_as_conv1x1},
-            {R"(((?:.*\.)?se)\.fc\.2\.(weight|bias))", R"(\1.fc2.\2)", transform::matrix_as_conv1x1},
+            {"*relative_position_index", ""},
+            {"*relative_coords_table", ""},
+            {"*attn_mask", ""},
+            {"*se.fc1.weight", "*se.fc1.weight", &change::kMatrixToConv1x1},
+            {"*se.fc2.weight", "*se.fc2.weight", &change::kMatrixToConv1x1},
+            {"*se.fc.0.*", "*se.fc1.*", &change::kMatrixToConv1x1},
+            {"*se.fc.2.*", "*se.fc2.*", &change::kMatrixToConv1x1},
         },
 };
 
 // Swin as Microsoft published it: merging closes a stage instead of opening the next, and the head is one layer.
 const Layout kLayoutOldSwin = {
     .name = "swin-original",
-    .marker = R"(layers\.0\.downsample\..*)",
+    .markers = {"layers.0.downsample.*"},
     .rows =
         {
-            {R"(.*(relative_position_index|relative_coords_table|attn_mask))", ""},
-            {R"(layers\.(\d+)\.downsample\.(.*))", R"(layers.\1.downsample.\2)", nullptr, {.add = 1}},
-            {R"(head\.(weight|bias))", R"(head.fc.\1)"},
+            {"*relative_position_index", ""},
+            {"*relative_coords_table", ""},
+            {"*attn_mask", ""},
+            {"layers.#.downsample.*", "layers.#.downsample.*", nullptr, {.add = 1}},
+            {"head.weight", "head.fc.weight"},
+            {"head.bias", "head.fc.bias"},
+        },
+};
+
+// Caron et al., Emerging Properties in Self-Supervised Vision Transformers, 2021, https://arxiv.org/abs/2104.14294:
+// a checkpoint of its training. The head that the teacher and the student compare is no classifier.
+const Layout kLayoutDino = {
+    .name = "dino",
+    .markers = {"backbone.cls_token"},
+    .rows =
+        {
+            {"backbone.*", "*"},
+            {"head.*", ""},
         },
 };
 

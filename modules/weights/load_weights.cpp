@@ -6,13 +6,16 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <unordered_set>
 #include <utility>
 
 #include "fovea/modules/error.h"
+#include "fovea/modules/inference/norm.h"
 #include "fovea/modules/module.h"
+#include "fovea/modules/weights/adapt.h"
 #include "fovea/modules/weights/layout.h"
 #include "fovea/modules/weights/mapped_file.h"
 
@@ -103,20 +106,38 @@ std::vector<NamedTensor> slots_of(const torch::nn::Module& model) {
   return slots;
 }
 
+// Where a tensor of another shape can be fitted, does that and says so.
+const at::Tensor* fitted(const NamedTensor& slot, const at::Tensor* found, TableResampling resampling,
+                         at::Tensor& storage, LoadReport& report) {
+  if (found == nullptr || found->sizes() == slot.tensor.sizes()) return found;
+  storage = adapt_tensor(slot.name, *found, slot.tensor.sizes(), resampling);
+  if (!storage.defined()) return found;
+  report.adapted.push_back(slot.name);
+  return &storage;
+}
+
 // Pairs what fits; throws for what must not be missing, left over or of another shape or kind.
-std::vector<Placement> match(const torch::nn::Module& model, const StateDict& weights, const std::string& file,
+std::vector<Placement> match(const torch::nn::Module& model, const MappedState& mapped, const std::string& file,
                              const LoadOptions& options, LoadReport& report) {
+  const StateDict& weights = mapped.weights;
   std::vector<Placement> places;
   std::vector<std::string> shapes, kinds;
   std::unordered_map<std::string_view, bool> used;
   for (const NamedTensor& named : weights) used.emplace(named.name, false);
   for (NamedTensor& slot : slots_of(model)) {
     const at::Tensor* found = weights.find(slot.name);
+    if (found != nullptr) used[slot.name] = true;
+    const bool same = found != nullptr && found->sizes() == slot.tensor.sizes();
+    if (options.adapt && is_classifier(slot.name) && !same) {
+      report.fresh.push_back(slot.name);
+      continue;
+    }
+    at::Tensor adapted;
+    if (options.adapt) found = fitted(slot, found, mapped.layout->resampling, adapted, report);
     if (found == nullptr) {
       if (!is_counter(slot.name)) report.missing.push_back(slot.name);
       continue;
     }
-    used[slot.name] = true;
     if (found->sizes() != slot.tensor.sizes()) {
       shapes.push_back(fmt::format("{}: checkpoint {}, model {}{}", slot.name, shape_of(*found), shape_of(slot.tensor),
                                    shape_hint(slot.name)));
@@ -128,7 +149,9 @@ std::vector<Placement> match(const torch::nn::Module& model, const StateDict& we
     }
   }
   for (const NamedTensor& named : weights) {
-    if (!used[named.name]) report.unexpected.push_back(printable(named.name));
+    if (used[named.name]) continue;
+    const bool old_head = options.adapt && is_classifier(named.name);
+    (old_head ? report.dropped : report.unexpected).push_back(printable(named.name));
   }
 
   std::string faults;
@@ -191,6 +214,22 @@ void refuse_non_finite(const std::vector<Placement>& places, const std::string& 
   require(found.empty(), ErrorKind::data, "{}: {}", file, faults);
 }
 
+std::vector<std::string> only_placed(const std::vector<std::string>& keys, const std::vector<Placement>& places) {
+  std::unordered_set<std::string_view> placed;
+  for (const Placement& place : places) placed.insert(place.key);
+  std::vector<std::string> kept;
+  std::copy_if(keys.begin(), keys.end(), std::back_inserter(kept),
+               [&](const std::string& key) { return placed.contains(key); });
+  return kept;
+}
+
+// Norms of other authors add another epsilon, which no checkpoint tells.
+void set_norm_eps(torch::nn::Module& model, double eps) {
+  for (const auto& module : model.modules(/*include_self=*/false)) {
+    if (auto* norm = dynamic_cast<LayerNormImpl*>(module.get())) norm->options.eps = eps;
+  }
+}
+
 // Gives layers the optional parameters that the checkpoint has for them.
 void add_optional_parameters(const torch::nn::Module& model, const StateDict& weights) {
   const auto modules = model.named_modules("", /*include_self=*/false);
@@ -212,8 +251,12 @@ std::string LoadReport::to_string() const {
   append_list(text, "unexpected", unexpected);
   append_list(text, "converted", converted);
   append_list(text, "resized", resized);
+  append_list(text, "joined", joined);
+  append_list(text, "adapted", adapted);
+  append_list(text, "new", fresh);
   append_list(text, "dropped", dropped);
   append_list(text, "left in the file", ignored);
+  if (norm_eps > 0) text += fmt::format("; LayerNorms with eps {}", norm_eps);
   return text;
 }
 
@@ -221,19 +264,18 @@ LoadReport load_weights(torch::nn::Module& model, const StateDict& checkpoint, c
                         const LoadOptions& options) {
   const at::NoGradGuard no_grad;
   const MappedState mapped = apply_layout(checkpoint, options.layout);
-  LoadReport report{.layout = mapped.layout, .prefix = mapped.prefix, .dropped = mapped.dropped};
+  LoadReport report{.layout = std::string(mapped.layout->name), .prefix = mapped.prefix, .dropped = mapped.dropped};
   report.source = checkpoint.source;
   for (const std::string& entry : checkpoint.ignored) report.ignored.push_back(printable(entry));
   add_optional_parameters(model, mapped.weights);
-  std::vector<Placement> places = match(model, mapped.weights, name, options, report);
-  for (const std::string& key : mapped.reshaped) {
-    if (std::any_of(places.begin(), places.end(), [&](const Placement& place) { return place.key == key; })) {
-      report.resized.push_back(key);
-    }
-  }
+  std::vector<Placement> places = match(model, mapped, name, options, report);
+  report.resized = only_placed(mapped.reshaped, places);
+  report.joined = only_placed(mapped.joined, places);
   convert(places, report);
   if (!options.allow_non_finite) refuse_non_finite(places, name);
 
+  report.norm_eps = options.norm_eps > 0 ? options.norm_eps : mapped.layout->norm_eps;
+  if (report.norm_eps > 0) set_norm_eps(model, report.norm_eps);
   // The submodules without the model itself, which would have to lie in a shared_ptr.
   detail::unpack(model);
   for (const auto& module : model.modules(/*include_self=*/false)) detail::unpack(*module);

@@ -16,7 +16,9 @@ struct LoadOptions {
   bool allow_missing = false;     // parameters that the checkpoint lacks keep their value
   bool allow_unexpected = false;  // tensors that the model lacks are left out
   bool allow_non_finite = false;  // NaN and infinite weights are taken
-  std::string layout;             // a name of layouts() (layout.h); empty: detected
+  bool adapt = false;   // fits what can be fitted (adapt.h); a classifier of another number of classes stays as it was
+  std::string layout;   // a name of layouts() (layout.h); empty: detected
+  double norm_eps = 0;  // of the checkpoint's LayerNorms; 0: what its layout says, else what the model has
 };
 
 struct LoadReport {
@@ -27,6 +29,10 @@ struct LoadReport {
   std::vector<std::string> unexpected;  // checkpoint tensors without a place, under the name the table gave them
   std::vector<std::string> converted;   // matched with another number type
   std::vector<std::string> resized;     // matched with another shape (a matrix as a 1×1 convolution)
+  std::vector<std::string> adapted;     // matched after fitting (input channels, position tables)
+  std::vector<std::string> fresh;       // our keys of a classifier that stays as it was
+  std::vector<std::string> joined;      // matched by several tensors together (queries, keys and values)
+  double norm_eps = 0;                  // that the model's LayerNorms were given; 0: they kept theirs
   std::vector<std::string> dropped;     // checkpoint keys that the table knows to be useless (index tables, masks)
   std::string source;                   // the entry of a PyTorch file that was read, "state_dict"; empty: all of it
   std::vector<std::string> ignored;     // its other entries: "epoch", "optimizer"

@@ -14,8 +14,10 @@ target_sources(fovea_formats PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/zip_archive.cpp)
 
 target_sources(fovea_modules PRIVATE
+  ${CMAKE_CURRENT_LIST_DIR}/adapt.cpp
   ${CMAKE_CURRENT_LIST_DIR}/layout.cpp
   ${CMAKE_CURRENT_LIST_DIR}/layout_cbam.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/layout_huggingface.cpp
   ${CMAKE_CURRENT_LIST_DIR}/layout_timm.cpp
   ${CMAKE_CURRENT_LIST_DIR}/layout_torchvision.cpp
   ${CMAKE_CURRENT_LIST_DIR}/load_weights.cpp

@@ -30,6 +30,20 @@ std::string_view text_of(std::span<const std::byte> file) {
   return {reinterpret_cast<const char*>(file.data()), file.size()};
 }
 
+// By key. Throws Error(data) where one storage is of two types, which torch.save never writes.
+std::map<std::string_view, SafetensorsType> storage_types(const Pickle& values, std::string_view name) {
+  std::map<std::string_view, SafetensorsType> types;
+  for (PickleId id = 0; id < values.size(); ++id) {
+    const std::optional<TorchStorage> storage = storage_in(values, id, name);
+    if (!storage) continue;
+    const auto [known, added] = types.emplace(storage->key, storage->type);
+    if (!added && known->second != storage->type) {
+      fail(ErrorKind::data, "{}: storage {} is of two types", name, printable(storage->key));
+    }
+  }
+  return types;
+}
+
 // `ARCHIVE/data.pkl` with `ARCHIVE/data/KEY` for each storage.
 TorchFile parse_zip(std::span<const std::byte> file, std::string_view name) {
   const ZipArchive archive(file, name);
@@ -56,6 +70,7 @@ TorchFile parse_zip(std::span<const std::byte> file, std::string_view name) {
   const std::string what = fmt::format("{}: {}{}", name, printable(root), kPickle);
   MemoryBudget budget = budget_for(file, name);
   const Pickle pickle(file.first(place.offset + place.size), place.offset, what, kTorchRules, budget);
+  storage_types(pickle, name);
   const StorageFinder find = [&](const TorchStorage& storage) -> StoragePlace {
     const auto data = archive.find(fmt::format("{}data/{}", root, storage.key));
     if (!data) fail(ErrorKind::data, "{}: storage {} is missing", name, printable(storage.key));
@@ -67,15 +82,7 @@ TorchFile parse_zip(std::span<const std::byte> file, std::string_view name) {
 // The place of every storage behind the pickles: the count of its elements in 8 bytes, then its bytes.
 std::map<std::string_view, StoragePlace> read_storages(std::span<const std::byte> file, std::string_view name,
                                                        const Pickle& values, const Pickle& keys) {
-  std::map<std::string_view, SafetensorsType> types;
-  for (PickleId id = 0; id < values.size(); ++id) {
-    const std::optional<TorchStorage> storage = storage_in(values, id, name);
-    if (!storage) continue;
-    const auto [known, added] = types.emplace(storage->key, storage->type);
-    if (!added && bits_of(known->second) != bits_of(storage->type)) {
-      fail(ErrorKind::data, "{}: storage {} is of two types", name, printable(storage->key));
-    }
-  }
+  const std::map<std::string_view, SafetensorsType> types = storage_types(values, name);
   std::map<std::string_view, StoragePlace> places;
   ByteCursor cursor(file, name, keys.end());
   for (const PickleId id : keys[keys.root()].items) {

@@ -34,11 +34,11 @@ struct TorchFile {
 bool is_torch_file(std::span<const std::byte> file);
 
 // `file` is the whole file; `name` stands before the cause in messages. Of the entries `state_dict_ema`, `model_ema`,
-// `state_dict`, `model_state_dict`, `model`, `module`, `net`, `network` the first that holds tensors is taken, again
-// inside it; otherwise names of nested dictionaries and modules are joined with dots, leaving out optimizers and
-// schedulers. A module gives its parameters and persistent buffers. Throws Error(data): for what is no such file, for
-// any function or bare name that is not on the list (by its name), for storages and strides that reach beyond the
-// file; and Error(resource) where its structure alone takes too much memory.
+// `state_dict`, `model_state_dict`, `model`, `module`, `net`, `network`, `teacher` the first that holds tensors is
+// taken, again inside it; otherwise names of nested dictionaries and modules are joined with dots, leaving out
+// optimizers and schedulers. A module gives its parameters and persistent buffers. Throws Error(data): for what is no
+// such file, for any function or bare name that is not on the list (by its name), for storages and strides that reach
+// beyond the file; and Error(resource) where its structure alone takes too much memory.
 TorchFile parse_torch_file(std::span<const std::byte> file, std::string_view name);
 
 }  // namespace fovea

@@ -12,8 +12,8 @@ constexpr int kMaxDepth = 64;               // of dictionaries and modules in ea
 constexpr uint64_t kMaxSteps = 20'000'000;  // entries looked at: parts that are shared are met again
 
 // Training scripts keep the weights under one of these, the averaged ones first, as timm prefers them.
-constexpr std::string_view kSources[] = {"state_dict_ema", "model_ema", "state_dict", "model_state_dict",
-                                         "model",          "module",    "net",        "network"};
+constexpr std::string_view kSources[] = {"state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model",
+                                         "module",         "net",       "network",    "teacher"};
 
 // Parts of names of what is no weight but may hold tensors.
 constexpr std::string_view kTrainingState[] = {"optim", "sched", "scaler", "rng_state", "random_state"};

@@ -148,6 +148,17 @@ TORCHVISION = {"kind": "swin", "image_size": 224, "dim": 96, "depths": [2, 2, 6,
                "num_classes": 10, "padding": "torchvision"}
 
 
+TORCHVISION_NAMES = {"swin_t": torchvision.models.Swin_T_Weights, "swin_s": torchvision.models.Swin_S_Weights,
+                     "swin_b": torchvision.models.Swin_B_Weights}
+
+
+def test_torchvisions_name_means_its_padding(tool, torchvision_tiny):
+    x = images(1, 3, 250, 199)
+    ours = tool.run({"kind": "model", "name": "swin_t", "num_classes": 10}, torchvision_tiny, x)
+    with torch.no_grad():
+        assert relative_error(ours["logits"], torchvision_tiny(x)) < 1e-4
+
+
 @pytest.fixture(scope="module")
 def torchvision_tiny():
     return with_biases(torchvision.models.swin_t(num_classes=10))
@@ -172,7 +183,13 @@ def test_padding_orders_agree_where_all_divides(tool, torchvision_tiny, size, ag
 
 def test_preprocessing_of_every_name_is_timms(tool):
     rows = {row["name"]: row for row in tool.ask({})["table"] if row["family"] == "swin"}
-    assert set(rows) == set(NAMES)
+    assert set(rows) == set(NAMES) | set(TORCHVISION_NAMES)
+    for name, weights in TORCHVISION_NAMES.items():
+        row, how = rows.pop(name), weights.IMAGENET1K_V1.transforms()
+        assert row["input_size"] == [3, how.crop_size[0], how.crop_size[0]]
+        assert int(how.crop_size[0] / row["crop_pct"]) == how.resize_size[0]
+        assert row["interpolation"] == how.interpolation.value
+        assert row["mean"] == list(how.mean) and row["std"] == list(how.std)
     for name, row in rows.items():
         config = timm.get_pretrained_cfg(name)
         assert row["input_size"] == list(config.input_size)

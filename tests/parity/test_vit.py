@@ -21,7 +21,25 @@ def table(tool):
 
 def test_every_name_of_timm_is_in_the_table(tool):
     assert len(NAMES) >= 24
-    assert set(table(tool)) == set(NAMES)
+    assert set(table(tool)) == set(NAMES) | set(TORCHVISION)
+
+
+# Name there → shorter side before the crop.
+TORCHVISION = {"vit_b_16": torchvision.models.ViT_B_16_Weights, "vit_b_32": torchvision.models.ViT_B_32_Weights,
+               "vit_l_16": torchvision.models.ViT_L_16_Weights, "vit_l_32": torchvision.models.ViT_L_32_Weights}
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_torchvisions_names_have_its_preprocessing_and_shapes(tool, name):
+    row, how = table(tool)[name], TORCHVISION[name].IMAGENET1K_V1.transforms()
+    assert row["input_size"] == [3, how.crop_size[0], how.crop_size[0]]
+    assert int(how.crop_size[0] / row["crop_pct"]) == how.resize_size[0]
+    assert row["interpolation"] == how.interpolation.value
+    assert row["mean"] == list(how.mean) and row["std"] == list(how.std)
+    with torch.device("meta"):
+        peer = torchvision.models.get_model(name)
+    shapes = tool.ask({"subject": {"kind": "model", "name": name}, "want": ["shapes"]})["shapes"]
+    assert sorted(shapes.values()) == sorted(list(value.shape) for value in peer.state_dict().values())
 
 
 @pytest.mark.parametrize("name", NAMES)

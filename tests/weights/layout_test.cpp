@@ -25,7 +25,7 @@ std::vector<std::string> keys_of(const StateDict& state) {
 
 TEST(Layout, TimmStaysAsItIs) {
   const MappedState mapped = apply_layout(of_keys({"blocks.0.attn.qkv.weight", "head.fc.weight", "weird"}));
-  EXPECT_EQ(mapped.layout, "timm");
+  EXPECT_EQ(mapped.layout->name, "timm");
   EXPECT_EQ(mapped.prefix, "");
   EXPECT_THAT(keys_of(mapped.weights), ElementsAre("blocks.0.attn.qkv.weight", "head.fc.weight", "weird"));
   EXPECT_THAT(mapped.dropped, IsEmpty());
@@ -35,7 +35,7 @@ TEST(Layout, OldSwinShiftsMergingAndDropsTables) {
   const MappedState mapped = apply_layout(
       of_keys({"layers.0.downsample.reduction.weight", "layers.10.downsample.norm.bias", "layers.0.blocks.1.attn_mask",
                "head.weight", "norm.weight", "layers.0.blocks.0.attn.relative_position_index"}));
-  EXPECT_EQ(mapped.layout, "swin-original");
+  EXPECT_EQ(mapped.layout->name, "swin-original");
   EXPECT_THAT(keys_of(mapped.weights), ElementsAre("layers.1.downsample.reduction.weight",
                                                    "layers.11.downsample.norm.bias", "head.fc.weight", "norm.weight"));
   EXPECT_THAT(mapped.dropped,
@@ -47,7 +47,7 @@ TEST(Layout, WrappersPrefixesComeOffTogether) {
   const MappedState both =
       apply_layout(of_keys({"_orig_mod.module.layers.0.downsample.norm.weight", "_orig_mod.module.norm.bias"}));
   EXPECT_EQ(both.prefix, "_orig_mod.module.");
-  EXPECT_EQ(both.layout, "swin-original");
+  EXPECT_EQ(both.layout->name, "swin-original");
   EXPECT_THAT(keys_of(both.weights), ElementsAre("layers.1.downsample.norm.weight", "norm.bias"));
   // Not every key has it, so it is no wrapper's.
   EXPECT_THAT(keys_of(apply_layout(of_keys({"module.a", "b"})).weights), ElementsAre("module.a", "b"));
@@ -78,12 +78,69 @@ TEST(Layout, CanBeChosen) {
   EXPECT_THAT(keys_of(apply_layout(state, "swin-original").weights), ElementsAre("head.fc.weight"));
   EXPECT_ERROR(apply_layout(state, "caffe"), ErrorKind::usage,
                "unknown checkpoint layout caffe, known are cbam-original, torchvision-vit, torchvision-swin, "
-               "swin-original, timm");
+               "huggingface-deit, huggingface-vit, huggingface-swin, dino, swin-original, timm");
 }
 
 TEST(Layout, TwoKeysMayNotBecomeOne) {
   EXPECT_ERROR(apply_layout(of_keys({"layers.0.downsample.norm.weight", "head.weight", "head.fc.weight"})),
                ErrorKind::data, "two tensors are named head.fc.weight");
+}
+
+StateDict of_parts(const std::vector<std::string>& names) {
+  StateDict state;
+  for (const std::string& name : names) state.add(name, at::full({2, 3}, static_cast<double>(state.size())));
+  return state;
+}
+
+TEST(Layout, QueriesKeysAndValuesAreJoinedInTheirOrder) {
+  const MappedState mapped = apply_layout(of_parts({"vit.encoder.layer.0.attention.attention.value.weight",
+                                                    "vit.encoder.layer.0.attention.attention.query.weight",
+                                                    "vit.encoder.layer.0.attention.attention.key.weight"}));
+  EXPECT_EQ(mapped.layout->name, "huggingface-vit");
+  EXPECT_THAT(mapped.joined, ElementsAre("blocks.0.attn.qkv.weight"));
+  const at::Tensor expected = at::cat({at::full({2, 3}, 1.), at::full({2, 3}, 2.), at::full({2, 3}, 0.)});
+  EXPECT_TRUE(mapped.weights.find("blocks.0.attn.qkv.weight")->equal(expected));
+}
+
+TEST(Layout, PartsMustBeThereAndAlike) {
+  EXPECT_ERROR(apply_layout(of_parts({"vit.encoder.layer.0.attention.attention.query.weight"})), ErrorKind::data,
+               "blocks.0.attn.qkv.weight: 2 of its 3 parts are missing");
+  StateDict unlike = of_parts({"layers.0.attention.q_proj.weight", "layers.0.attention.k_proj.weight"});
+  unlike.add("layers.0.attention.v_proj.weight", at::zeros({2, 4}));
+  EXPECT_ERROR(apply_layout(unlike), ErrorKind::data, "blocks.0.attn.qkv.weight: its parts differ in shape or type");
+  EXPECT_ERROR(apply_layout(of_parts({"layers.0.attention.q_proj.weight", "vit.layers.0.attention.q_proj.weight"})),
+               ErrorKind::data, "two tensors are part 0 of blocks.0.attn.qkv.weight");
+}
+
+TEST(Layout, NumbersThatDoNotDivideDoNotMatch) {
+  const std::vector<std::string> keys = {"features.1.0.attn.qkv.weight", "features.3.1.norm1.bias",
+                                         "features.2.norm.weight", "features.0.1.strange", "features.3.norm.strange"};
+  EXPECT_THAT(keys_of(apply_layout(of_keys(keys)).weights),
+              ElementsAre("layers.0.blocks.0.attn.qkv.weight", "layers.1.blocks.1.norm1.bias",
+                          "layers.1.downsample.norm.weight", "features.0.1.strange", "features.3.norm.strange"));
+}
+
+// What a row reads it writes, but for rows that drop and for second names of the same tensor.
+TEST(Layout, RowsReadBackWhatTheyWrite) {
+  for (const Layout* layout : layouts()) {
+    StateDict ours;
+    for (const LayoutRow& row : layout->rows) {
+      std::string key(row.ours);
+      for (size_t at = 0; (at = key.find_first_of("#*")) != std::string::npos;) {
+        key.replace(at, 1, key[at] == '#' ? "3" : key.starts_with('*') ? "stage." : "weight");
+      }
+      if (key.empty() || ours.find(key) != nullptr) continue;
+      ours.add(key, at::randn({6, 2, 1, 1}));
+    }
+    const MappedState back = apply_layout(write_layout(ours, *layout), layout->name);
+    EXPECT_EQ(back.weights.size(), ours.size()) << layout->name;
+    EXPECT_THAT(back.dropped, IsEmpty());
+    for (const NamedTensor& named : ours) {
+      const at::Tensor* found = back.weights.find(named.name);
+      ASSERT_NE(found, nullptr) << layout->name << ": " << named.name;
+      EXPECT_TRUE(found->equal(named.tensor)) << layout->name << ": " << named.name;
+    }
+  }
 }
 
 TEST(Layout, TensorsWithoutANameAreNotDropped) {

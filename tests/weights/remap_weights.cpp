@@ -11,7 +11,7 @@ int main(int count, char** arguments) try {
   if (count != 3) return 2;
   const fovea::MappedState mapped = fovea::apply_layout(fovea::load_state_dict(arguments[1]));
   fovea::save_safetensors(arguments[2], mapped.weights.tensors(), mapped.weights.metadata);
-  fmt::print("{} {}\n", mapped.layout, fmt::join(mapped.dropped, " "));
+  fmt::print("{} {}\n", mapped.layout->name, fmt::join(mapped.dropped, " "));
   return 0;
 } catch (const fovea::Error& error) {
   fmt::print(stderr, "error: {}\n", error.what());

@@ -9,6 +9,7 @@ import pytest
 import timm
 import torch
 import torchvision
+import transformers
 from safetensors.torch import load_file, save_file
 from timm.layers.cbam import CbamModule
 from torch import nn
@@ -19,7 +20,11 @@ TOOL = Path(os.environ["FOVEA_BIN"]) / "remap_weights"
 def remap(tensors, folder):
     """Our keys → tensors, the layout that was detected and the keys that were dropped."""
     save_file({key: value.contiguous() for key, value in tensors.items()}, folder / "theirs.safetensors")
-    run = subprocess.run([TOOL, folder / "theirs.safetensors", folder / "ours.safetensors"], capture_output=True,
+    return remap_file(folder / "theirs.safetensors", folder)
+
+
+def remap_file(path, folder):
+    run = subprocess.run([TOOL, path, folder / "ours.safetensors"], capture_output=True,
                          text=True, check=True)
     layout, *dropped = run.stdout.split()
     return load_file(folder / "ours.safetensors"), layout, dropped
@@ -86,6 +91,61 @@ def test_torchvision_swin(tmp_path):
 
 def test_torchvision_resnet_behind_data_parallel(tmp_path):
     check_same_logits(randomise(torchvision.models.resnet18()), timm.create_model("resnet18"), tmp_path, "timm", prefix="module.")
+
+
+HUGGINGFACE_VIT = {"hidden_size": 192, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 768}
+
+
+def huggingface(kind):
+    """The peer, timm's network of the same shape, and the layout's name."""
+    if kind == "swin":
+        config = transformers.SwinConfig(embed_dim=48, depths=[2, 2, 2, 2], num_heads=[2, 2, 4, 4], num_labels=1000)
+        return transformers.SwinForImageClassification(config), timm_swin()
+    if kind == "deit":
+        config = transformers.DeiTConfig(**HUGGINGFACE_VIT, num_labels=1000)
+        return (transformers.DeiTForImageClassificationWithTeacher(config),
+                timm.create_model("deit_tiny_distilled_patch16_224", **VIT))
+    config = transformers.ViTConfig(**HUGGINGFACE_VIT, num_labels=1000)
+    return transformers.ViTForImageClassification(config), timm_vit()
+
+
+@pytest.mark.parametrize("kind", ["vit", "deit", "swin"])
+@pytest.mark.parametrize("old", [True, False], ids=["published", "transformers 5"])
+def test_huggingface(tmp_path, kind, old):
+    theirs, model = huggingface(kind)
+    randomise(theirs).save_pretrained(tmp_path / "saved", save_original_format=old)
+    ours, layout, dropped = remap(load_file(tmp_path / "saved/model.safetensors"), tmp_path)
+    assert layout == f"huggingface-{kind}"
+    assert dropped == []
+    model.eval().load_state_dict(ours, strict=True)
+    for module in model.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.eps = theirs.config.layer_norm_eps
+    image = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        assert relative_error(model(image), theirs(image).logits) < 1e-4
+
+
+@pytest.mark.parametrize("old", [True, False], ids=["published", "transformers 5"])
+def test_huggingface_backbones_have_no_prefix(tmp_path, old):
+    theirs = randomise(transformers.ViTModel(transformers.ViTConfig(**HUGGINGFACE_VIT)))
+    theirs.save_pretrained(tmp_path / "saved", save_original_format=old)
+    ours, layout, dropped = remap(load_file(tmp_path / "saved/model.safetensors"), tmp_path)
+    assert layout == "huggingface-vit"
+    assert sorted(dropped) == ["pooler.dense.bias", "pooler.dense.weight"]
+    assert sorted(ours) == sorted(timm.create_model("vit_tiny_patch16_224", num_classes=0, **VIT).state_dict())
+
+
+def test_dino_while_it_was_trained(tmp_path):
+    state = randomise(timm.create_model("vit_tiny_patch16_224", num_classes=0, **VIT)).state_dict()
+    teacher = {f"backbone.{key}": value for key, value in state.items()}
+    teacher |= {"head.mlp.0.weight": torch.ones(2, 2), "head.last_layer.weight_g": torch.ones(3, 1)}
+    torch.save({"student": {f"module.{key}": value * 0 for key, value in teacher.items()}, "teacher": teacher,
+                "optimizer": {}, "epoch": 3}, tmp_path / "checkpoint.pth")
+    ours, layout, dropped = remap_file(tmp_path / "checkpoint.pth", tmp_path)
+    assert (layout, len(dropped)) == ("dino", 2)
+    assert sorted(ours) == sorted(state)
+    assert all(torch.equal(ours[key], state[key]) for key in state)
 
 
 def old_swin(state):

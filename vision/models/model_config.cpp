@@ -5,84 +5,28 @@
 #include "fovea/modules/error.h"
 #include "fovea/modules/weights/json_text.h"
 #include "fovea/modules/weights/output_file.h"
+#include "fovea/vision/models/huggingface_config.h"
+#include "fovea/vision/models/json_reader.h"
 
 namespace fovea {
 namespace {
 
 using Json = nlohmann::json;
 
-template <typename Value>
-struct Word {
-  const char* name;
-  Value value;
-};
-constexpr Word<Interpolation> interpolations[] = {
+constexpr JsonWord<Interpolation> interpolations[] = {
     {"bicubic", Interpolation::bicubic}, {"bilinear", Interpolation::bilinear}, {"nearest", Interpolation::nearest}};
-constexpr Word<CropMode> crop_modes[] = {
+constexpr JsonWord<CropMode> crop_modes[] = {
     {"center", CropMode::center}, {"squash", CropMode::squash}, {"border", CropMode::border}};
 
 template <typename Value, size_t count>
-std::string_view name_in(const Word<Value> (&words)[count], Value value) {
+std::string_view name_in(const JsonWord<Value> (&words)[count], Value value) {
   for (const auto& word : words) {
     if (word.value == value) return word.name;
   }
   fail(ErrorKind::internal, "name_of: unknown value {}", static_cast<int>(value));
 }
 
-// One object of the file, and how to speak about its members.
-struct Reader {
-  const std::string& path;
-  const Json& object;
-
-  // Null where the key is absent or null.
-  const Json* find(const char* key) const {
-    const auto found = object.find(key);
-    return found == object.end() || found->is_null() ? nullptr : &*found;
-  }
-
-  [[noreturn]] void wrong(const char* key, const char* expected, const Json& got) const {
-    const std::string text = got.is_structured() || got.is_string() ? got.type_name() : got.dump();
-    fail(ErrorKind::data, "{}: {}: expected {}, got {}", printable(path), key, expected, text);
-  }
-
-  int64_t integer(const char* key, const Json& value, int64_t most) const {
-    if (!value.is_number_integer()) wrong(key, "an integer", value);
-    const bool fits = value.is_number_unsigned() ? value.get<uint64_t>() <= static_cast<uint64_t>(most) : false;
-    require(fits && value.get<int64_t>() > 0, ErrorKind::data, "{}: {}: expected 1 to {}, got {}", printable(path), key,
-            most, value.dump());
-    return value.get<int64_t>();
-  }
-
-  double number(const char* key, const Json& value) const {
-    if (!value.is_number()) wrong(key, "a number", value);
-    return value.get<double>();
-  }
-
-  std::string text(const char* key, const Json& value) const {
-    if (!value.is_string()) wrong(key, "a string", value);
-    return value.get<std::string>();
-  }
-
-  template <typename Value, size_t count>
-  std::optional<Value> word(const char* key, const Word<Value> (&words)[count]) const {
-    const Json* value = find(key);
-    if (value == nullptr) return std::nullopt;
-    const std::string name = text(key, *value);
-    for (const auto& known : words) {
-      if (name == known.name) return known.value;
-    }
-    fail(ErrorKind::data, "{}: {}: \"{}\" is not supported", printable(path), key, printable(name));
-  }
-
-  std::optional<std::array<double, 3>> colour(const char* key) const {
-    const Json* value = find(key);
-    if (value == nullptr) return std::nullopt;
-    if (!value->is_array() || value->size() != 3) wrong(key, "three numbers", *value);
-    return std::array{number(key, (*value)[0]), number(key, (*value)[1]), number(key, (*value)[2])};
-  }
-};
-
-PreprocessChanges read_preprocess(const Reader& reader) {
+PreprocessChanges read_preprocess(const JsonReader& reader) {
   PreprocessChanges changes;
   if (const Json* size = reader.find("input_size")) {
     if (!size->is_array() || size->size() != 3) reader.wrong("input_size", "[3,height,width]", *size);
@@ -132,10 +76,12 @@ ModelConfig read_model_config(const std::string& path) {
   const Json root = read_json(path);
   require(root.is_object(), ErrorKind::data, "{}: expected an object, got {}", printable(path), root.type_name());
 
-  const Reader reader{path, root};
+  const JsonReader reader{path, root};
   ModelConfig config;
   const Json* const architecture = reader.find("architecture");
-  require(architecture != nullptr, ErrorKind::data, "{}: architecture is missing", printable(path));
+  if (architecture == nullptr && reader.find("model_type") != nullptr) return read_huggingface_config(reader);
+  require(architecture != nullptr, ErrorKind::data, "{}: architecture is missing, and so is model_type",
+          printable(path));
   config.architecture = reader.text("architecture", *architecture);
   if (const Json* value = reader.find("num_classes")) {
     config.num_classes = reader.integer("num_classes", *value, 10'000'000);
@@ -154,6 +100,16 @@ ModelConfig read_model_config(const std::string& path) {
     config.preprocess = read_preprocess({path, *pretrained});
   }
   return config;
+}
+
+NamedModel create_model(const ModelConfig& config, const ModelArgs& args) {
+  if (config.build) return config.build(args);
+  ModelArgs all = args;
+  if (!all.num_classes) all.num_classes = config.num_classes;
+  // A position table of that side is what the weights hold.
+  const auto& size = config.preprocess.size;
+  if (!all.image_size && size && (*size)[0] == (*size)[1]) all.image_size = (*size)[0];
+  return create_model(config.architecture, all);
 }
 
 void write_model_config(const std::string& path, const std::string& architecture, int64_t num_classes,

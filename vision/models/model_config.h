@@ -1,15 +1,17 @@
-// config.json, as timm writes it beside published weights: which network, how many classes, how pictures are prepared.
-// https://huggingface.co/docs/timm/main/en/hf_hub
+// config.json, as timm and transformers write it beside published weights: which network, how many classes, how
+// pictures are prepared. https://huggingface.co/docs/timm/main/en/hf_hub
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "fovea/vision/image/preprocess.h"
+#include "fovea/vision/models/registry.h"
 
 namespace fovea {
 
@@ -29,13 +31,19 @@ struct PreprocessChanges {
 };
 
 struct ModelConfig {
-  std::string architecture;  // a registered name
+  std::string architecture;  // a registered name, or the model_type of transformers
   std::optional<int64_t> num_classes = {};
   PreprocessChanges preprocess = {};
-  std::vector<std::string> labels = {};  // of the classes, in order; may be empty
+  std::vector<std::string> labels = {};                    // of the classes, in order; may be empty
+  double norm_eps = 0;                                     // of the LayerNorms, where the file says it; else 0
+  std::function<NamedModel(const ModelArgs&)> build = {};  // where the file describes the network in full
 };
 
-// Keys read: architecture, num_classes, label_names, and in pretrained_cfg input_size, crop_pct, crop_mode,
+// The network of the file. Arguments win over what it says. Throws as create_model of a name does.
+NamedModel create_model(const ModelConfig& config, const ModelArgs& args = {});
+
+// timm's, or that of transformers, which a preprocessor_config.json beside it completes (huggingface_config.h). Keys of
+// the former: architecture, num_classes, label_names, and in pretrained_cfg input_size, crop_pct, crop_mode,
 // interpolation, mean, std; others are passed over. Throws Error(io), Error(data) "config.json: num_classes: expected
 // an integer, got string", and Error(resource) above 16 MiB.
 ModelConfig read_model_config(const std::string& path);

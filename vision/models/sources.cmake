@@ -1,5 +1,7 @@
 target_sources(fovea_vision PRIVATE
+  ${CMAKE_CURRENT_LIST_DIR}/huggingface_config.cpp
   ${CMAKE_CURRENT_LIST_DIR}/model_config.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/recognise.cpp
   ${CMAKE_CURRENT_LIST_DIR}/registry.cpp
   ${CMAKE_CURRENT_LIST_DIR}/resnet.cpp
   ${CMAKE_CURRENT_LIST_DIR}/resnet_table.cpp

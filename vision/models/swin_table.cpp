@@ -1,4 +1,4 @@
-// The names of Swin, as timm has them.
+// The names of Swin, as timm has them, and torchvision's.
 #include "fovea/vision/models/rows.h"
 #include "fovea/vision/models/swin.h"
 
@@ -16,6 +16,8 @@ struct Row {
   Size size;
   int64_t window;
   int64_t image;
+  SwinPadding padding = SwinPadding::timm;
+  int64_t resize = 0;  // of torchvision's weights: the shorter side to this; 0: timm's way
 };
 
 const std::vector<Row>& table() {
@@ -27,6 +29,9 @@ const std::vector<Row>& table() {
       {"swin_tiny_patch4_window7_224", tiny, 7, 224},   {"swin_small_patch4_window7_224", small, 7, 224},
       {"swin_base_patch4_window7_224", base, 7, 224},   {"swin_base_patch4_window12_384", base, 12, 384},
       {"swin_large_patch4_window7_224", large, 7, 224}, {"swin_large_patch4_window12_384", large, 12, 384},
+      {"swin_t", tiny, 7, 224, SwinPadding::torchvision, 232},
+      {"swin_s", small, 7, 224, SwinPadding::torchvision, 246},
+      {"swin_b", base, 7, 224, SwinPadding::torchvision, 238},
   };
   return rows;
 }
@@ -39,7 +44,13 @@ std::shared_ptr<ImageModel> build(const Row& row, const BuildArgs& args) {
                                                 .heads = row.size.heads,
                                                 .in_channels = args.in_channels,
                                                 .num_classes = args.info.num_classes,
+                                                .padding = row.padding,
                                                 .drop_path = 0.1});
+}
+
+double crop_pct(const Row& row) {
+  if (row.resize > 0) return static_cast<double>(row.image) / static_cast<double>(row.resize);
+  return row.image == 384 ? 1.0 : 0.9;
 }
 
 }  // namespace
@@ -50,7 +61,7 @@ std::vector<ModelRow> swin_rows() {
     rows.push_back(
         {.info = {.name = row.name,
                   .family = "swin",
-                  .preprocess = {.height = row.image, .width = row.image, .crop_pct = row.image == 384 ? 1.0 : 0.9}},
+                  .preprocess = {.height = row.image, .width = row.image, .crop_pct = crop_pct(row)}},
          .build = [&row](const BuildArgs& args) { return build(row, args); }});
   }
   return rows;

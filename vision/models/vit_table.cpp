@@ -1,4 +1,4 @@
-// The names of ViT and DeiT, as timm has them.
+// The names of ViT and DeiT, as timm has them, and torchvision's.
 #include "fovea/vision/models/rows.h"
 #include "fovea/vision/models/vit.h"
 
@@ -16,6 +16,9 @@ constexpr Size large = {1024, 24, 16};
 // What the published weights were normalised with.
 enum class Pixels { half, imagenet };  // mean and std 0.5, or those of ImageNet
 
+// Of torchvision's weights: the shorter side to this, bilinear. 0: timm's way.
+using Resize = int64_t;
+
 struct Row {
   const char* name;
   Size size;
@@ -24,6 +27,7 @@ struct Row {
   Pixels pixels = Pixels::half;
   bool distilled = false;
   int64_t num_classes = 1000;  // 0: published as a backbone
+  Resize resize = 0;
 };
 
 constexpr Row table[] = {
@@ -52,11 +56,19 @@ constexpr Row table[] = {
     {"deit_small_distilled_patch16_224", small, 16, 224, Pixels::imagenet, true},
     {"deit_base_distilled_patch16_224", base, 16, 224, Pixels::imagenet, true},
     {"deit_base_distilled_patch16_384", base, 16, 384, Pixels::imagenet, true},
+    {"vit_b_16", base, 16, 224, Pixels::imagenet, false, 1000, 256},
+    {"vit_b_32", base, 32, 224, Pixels::imagenet, false, 1000, 256},
+    {"vit_l_16", large, 16, 224, Pixels::imagenet, false, 1000, 242},
+    {"vit_l_32", large, 32, 224, Pixels::imagenet, false, 1000, 256},
 };
 
 PreprocessOptions preprocessing(const Row& row) {
   PreprocessOptions options = {.height = row.image, .width = row.image, .crop_pct = row.image == 384 ? 1.0 : 0.9};
   if (row.pixels == Pixels::half) options.mean = options.std = {0.5, 0.5, 0.5};
+  if (row.resize > 0) {
+    options.crop_pct = static_cast<double>(row.image) / static_cast<double>(row.resize);
+    options.interpolation = Interpolation::bilinear;
+  }
   return options;
 }
 

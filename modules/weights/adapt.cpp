@@ -1,0 +1,79 @@
+#include "fovea/modules/weights/adapt.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+namespace fovea {
+namespace {
+
+constexpr int64_t kColours = 3;
+constexpr int64_t kMaxPrefix = 8;  // tokens before the patches: class, distillation, registers
+
+bool is_first_convolution(std::string_view key) {
+  return key == "patch_embed.proj.weight" || key == "conv1.weight" || key == "layer0.conv1.weight";
+}
+
+at::Tensor adapt_input(const at::Tensor& weight, int64_t channels) {
+  const at::Tensor wide = weight.to(at::kFloat);
+  if (channels == 1) return wide.sum(1, /*keepdim=*/true).to(weight.scalar_type());
+  const int64_t repeats = (channels + kColours - 1) / kColours;
+  const at::Tensor repeated = wide.repeat({1, repeats, 1, 1}).narrow(1, 0, channels);
+  return (repeated * (static_cast<double>(kColours) / static_cast<double>(channels))).to(weight.scalar_type());
+}
+
+std::optional<int64_t> square_root(int64_t number) {
+  if (number <= 0) return std::nullopt;
+  const auto root = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(number))));
+  return root * root == number ? std::optional(root) : std::nullopt;
+}
+
+at::Tensor resample(const at::Tensor& grid, int64_t side, TableResampling resampling) {
+  switch (resampling) {
+    case TableResampling::antialiased:
+      return at::_upsample_bicubic2d_aa(grid, {side, side}, /*align_corners=*/false);
+    case TableResampling::plain:
+      return at::upsample_bicubic2d(grid, {side, side}, /*align_corners=*/false);
+    case TableResampling::corners:
+      break;
+  }
+  return at::upsample_bicubic2d(grid, {side, side}, /*align_corners=*/true);
+}
+
+at::Tensor adapt_positions(const at::Tensor& table, int64_t tokens, TableResampling resampling) {
+  for (int64_t prefix = 0; prefix <= kMaxPrefix; ++prefix) {
+    const auto from = square_root(table.size(1) - prefix);
+    const auto to = square_root(tokens - prefix);
+    if (!from || !to) continue;
+    at::Tensor grid = table.slice(1, prefix).to(at::kFloat);
+    grid = grid.reshape({1, *from, *from, -1}).permute({0, 3, 1, 2});                          // [1,D,s,s]
+    grid = resample(grid, *to, resampling).permute({0, 2, 3, 1}).reshape({1, *to * *to, -1});  // [1,s'²,D]
+    return at::cat({table.slice(1, 0, prefix), grid.to(table.scalar_type())}, 1);
+  }
+  return {};
+}
+
+}  // namespace
+
+bool is_classifier(std::string_view key) {
+  for (const std::string_view layer : {"head.fc.", "head_dist.", "head.", "fc."}) {
+    if (key.starts_with(layer)) return key.substr(layer.size()) == "weight" || key.substr(layer.size()) == "bias";
+  }
+  return false;
+}
+
+at::Tensor adapt_tensor(std::string_view key, const at::Tensor& tensor, at::IntArrayRef shape,
+                        TableResampling resampling) {
+  const bool floating = tensor.is_floating_point() && tensor.dim() == static_cast<int64_t>(shape.size());
+  if (!floating) return {};
+  const bool convolution = is_first_convolution(key) && tensor.dim() == 4 && tensor.size(1) == kColours &&
+                           shape[1] > 0 && tensor.size(0) == shape[0] && tensor.sizes().slice(2) == shape.slice(2);
+  if (convolution) return adapt_input(tensor, shape[1]);
+  const bool positions =
+      key == "pos_embed" && tensor.dim() == 3 && tensor.size(0) == 1 && shape[0] == 1 && tensor.size(2) == shape[2];
+  return positions ? adapt_positions(tensor, shape[1], resampling) : at::Tensor();
+}
+
+}  // namespace fovea

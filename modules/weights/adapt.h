@@ -1,0 +1,27 @@
+// Tensors of a checkpoint fitted to a network that is not quite the one they came from.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string_view>
+
+namespace fovea {
+
+// How the authors of a layout resample position tables, all bicubic, in float32.
+enum class TableResampling {
+  antialiased,  // timm: a = −0.5, half-pixel centres, wider when it shrinks
+  plain,        // transformers: a = −0.75, half-pixel centres
+  corners,      // torchvision: a = −0.75, corners on corners
+};
+
+// Layers that answer by class: `head`, `head.fc`, `head_dist`, `fc`. Another number of classes needs a new one.
+bool is_classifier(std::string_view key);
+
+// The tensor in the given shape, or an undefined one where there is no way:
+// - the first convolution for other input channels: to one, the sum over colours; to more, the colours repeated and
+//   scaled by 3 / channels (timm's adapt_input_conv);
+// - a position table `pos_embed` [1,prefix+s²,D] for another square grid, its prefix kept.
+at::Tensor adapt_tensor(std::string_view key, const at::Tensor& tensor, at::IntArrayRef shape,
+                        TableResampling resampling);
+
+}  // namespace fovea

@@ -1,0 +1,148 @@
+"""What `fovea convert` writes the peers load strictly, bit for bit; what `fovea inspect` says of it is true."""
+import json
+
+import pytest
+import timm
+import torch
+import torchvision
+import transformers
+from safetensors.torch import load_file, save_file
+
+from program import DATA, IO, USAGE, fovea, refused
+
+
+def randomised(model):
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    return model.eval()
+
+
+VIT = {"hidden_size": 192, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 768}
+
+
+def peers():
+    """Of one network: how each library has it."""
+    return {
+        "vit": {"timm": timm.create_model("vit_tiny_patch16_224", depth=2),
+                "torchvision": torchvision.models.VisionTransformer(224, 16, 2, 3, 192, 768),
+                "huggingface": transformers.ViTForImageClassification(transformers.ViTConfig(**VIT, num_labels=1000))},
+        "deit": {"timm": timm.create_model("deit_tiny_distilled_patch16_224", depth=2),
+                 "huggingface": transformers.DeiTForImageClassificationWithTeacher(
+                     transformers.DeiTConfig(**VIT, num_labels=1000))},
+        "swin": {"timm": timm.create_model("swin_tiny_patch4_window7_224", embed_dim=48, depths=(2, 2, 2, 2),
+                                           num_heads=(2, 2, 4, 4)),
+                 "torchvision": torchvision.models.SwinTransformer([4, 4], 48, [2, 2, 2, 2], [2, 2, 4, 4], [7, 7]),
+                 "huggingface": transformers.SwinForImageClassification(transformers.SwinConfig(
+                     embed_dim=48, depths=[2, 2, 2, 2], num_heads=[2, 2, 4, 4], num_labels=1000))},
+        "resnet": {"timm": timm.create_model("resnet18"), "torchvision": torchvision.models.resnet18()},
+    }
+
+
+PAIRS = [(kind, source, target) for kind, row in (("vit", "timm torchvision huggingface"), ("deit", "timm huggingface"),
+                                                  ("swin", "timm torchvision huggingface"), ("resnet", "timm torchvision"))
+         for source in row.split() for target in row.split()]
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return {kind: {name: randomised(model) for name, model in row.items()} for kind, row in peers().items()}
+
+
+def outputs(model, image):
+    with torch.no_grad():
+        out = model(image)
+    return out if isinstance(out, torch.Tensor) else out.logits
+
+
+def write(model, path):
+    if isinstance(model, transformers.PreTrainedModel):
+        model.save_pretrained(path.parent / "saved")
+        (path.parent / "saved/model.safetensors").rename(path)
+    else:
+        save_file({key: value.contiguous() for key, value in model.state_dict().items()}, path)
+
+
+def read(model, path, folder):
+    """Strictly, by the peer's own means."""
+    if not isinstance(model, transformers.PreTrainedModel):
+        model.load_state_dict(load_file(path), strict=True)
+        return model
+    model.config.save_pretrained(folder)
+    path.rename(folder / "model.safetensors")
+    found, info = type(model).from_pretrained(folder, output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"]
+    return found
+
+
+@pytest.mark.parametrize("kind,source,target", PAIRS, ids=str)
+def test_peers_load_what_is_written(networks, tmp_path, kind, source, target):
+    theirs, model = networks[kind][source], peers()[kind][target]
+    write(theirs, tmp_path / "in.safetensors")
+    run = fovea("convert", tmp_path / "in.safetensors", tmp_path / "out.safetensors", "--layout", target)
+    assert run.returncode == 0, run.stderr
+    read_back = read(model, tmp_path / "out.safetensors", tmp_path).eval()
+    image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    expected = outputs(theirs, image)
+    assert ((outputs(read_back, image) - expected).abs().max() / expected.abs().max()).item() < 1e-4
+    if source == target:
+        ours, state = read_back.state_dict(), theirs.state_dict()
+        assert list(ours) == list(state) and all(torch.equal(ours[key], state[key]) for key in state)
+
+
+def test_outputs_are_not_replaced_unasked(networks, tmp_path):
+    source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    write(networks["vit"]["timm"], source)
+    command = ["convert", source, target, "--layout", "timm"]
+    assert fovea(*command).returncode == 0
+    refused(fovea(*command), IO, "--force replaces it")
+    assert fovea(*command, "--force").returncode == 0
+    refused(fovea("convert", source, source, "--layout", "timm", "--force"), USAGE, "the output is the input")
+    refused(fovea("convert", source, target, "--layout", "keras", "--force"), USAGE, "known are timm, torchvision")
+    refused(fovea("convert", source, target, "--layout", "timm", "--from", "keras", "--force"), USAGE, "unknown checkpoint")
+    refused(fovea("convert", source, tmp_path / "no/out", "--layout", "timm"), IO, "No such file")
+    write(networks["deit"]["timm"], tmp_path / "deit.safetensors")
+    refused(fovea("convert", tmp_path / "deit.safetensors", tmp_path / "x", "--layout", "torchvision"), USAGE,
+            "torchvision has no network with these keys")
+
+
+def inspect(path, *more):
+    run = fovea("inspect", path, "--json", *more)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+@pytest.mark.parametrize("make,layout,networks,problems", [
+    (lambda: timm.create_model("seresnet18"), "timm", ["seresnet18"], []),
+    (lambda: torchvision.models.swin_t(), "torchvision-swin",
+     ["swin_tiny_patch4_window7_224", "swin_t"], []),
+    (lambda: timm.create_model("vit_tiny_patch16_224", num_classes=7), "timm",
+     ["vit_tiny_patch16_224", "deit_tiny_patch16_224"], ["2 of another shape: head.weight, head.bias"]),
+])
+def test_inspect_names_the_network(tmp_path, make, layout, networks, problems):
+    state = make().state_dict()
+    torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}, "epoch": 3}, tmp_path / "w.pth")
+    found = inspect(tmp_path / "w.pth")
+    assert found["layout"] == layout and found["prefix"] == "module." and found["source"] == "state_dict"
+    assert found["ignored"] == ["epoch"]
+    assert found["networks"] == networks and found["problems"] == problems
+    assert [item["name"] for item in found["tensors"]] == [f"module.{key}" for key in state]
+    assert [item["shape"] for item in found["tensors"]] == [list(value.shape) for value in state.values()]
+    assert found["bytes"] == sum(value.nbytes for value in state.values())
+
+
+def test_inspect_names_problems(tmp_path):
+    state = timm.create_model("resnet18").state_dict()
+    state["fc.weight"][3, 5] = float("nan")
+    del state["bn1.weight"]
+    save_file({**state, "more": torch.ones(1)}, tmp_path / "w.safetensors")
+    assert inspect(tmp_path / "w.safetensors")["problems"] == [
+        "1 with NaN or infinite values: fc.weight", "1 missing: bn1.weight", "1 unexpected: more"]
+    run = fovea("inspect", tmp_path / "w.safetensors")
+    assert run.returncode == 0
+    assert "network     resnet18" in run.stdout and "problem     1 missing: bn1.weight" in run.stdout
+    save_file({"x": torch.ones(2)}, tmp_path / "x.safetensors")
+    assert inspect(tmp_path / "x.safetensors")["problems"] == ["no registered network has half of these tensors"]
+    (tmp_path / "y").write_bytes(b"hello")
+    refused(fovea("inspect", tmp_path / "y"), DATA, "too few")
