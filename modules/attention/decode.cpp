@@ -59,7 +59,8 @@ at::Tensor decode_attention(const at::Tensor& q, const KeyValueCache& cache, con
   require(q.dim() == 4 && q.size(0) % k.size(0) == 0, ErrorKind::data,
           "decode_attention: the batch of q {} is no multiple of that of the keys {}", shape_text(q), shape_text(k));
   const int64_t beams = q.size(0) / k.size(0);
-  if (beams == 1 || args.mask.defined() || args.bias.defined() || args.causal || args.key_lengths.defined()) {
+  if (beams == 1 || args.mask.defined() || args.bias.defined() || args.causal || args.key_lengths.defined() ||
+      args.position != nullptr) {
     const auto shared = [&](const at::Tensor& t) {
       if (beams == 1) return t;
       return t.unsqueeze(1).expand({t.size(0), beams, t.size(1), t.size(2), t.size(3)}).flatten(0, 1);

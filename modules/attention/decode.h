@@ -8,8 +8,8 @@ namespace fovea {
 // Keys and values of the tokens so far, in one buffer that grows by doubling. For cross attention it is filled once.
 class KeyValueCache {
  public:
-  // k [B,K,n,d], v [B,K,n,e] are appended after the tokens that are there. Throws Error(data) when B, K, d, e or the type
-  // differ from them.
+  // k [B,K,n,d], v [B,K,n,e] are appended after the tokens that are there. Throws Error(data) when B, K, d, e or the
+  // type differ from them.
   void append(const at::Tensor& k, const at::Tensor& v);
 
   // Rows of the batch that go on, in this order (beam search): index int64 [B'].
@@ -26,9 +26,9 @@ class KeyValueCache {
 };
 
 // attention(q, cache) for q [B,H,n,d]. Where the cache's batch b is smaller than B and divides it, B/b consecutive rows
-// of q (the beams of one image) read the same keys, which are not copied unless `args` brings a mask or a bias. For
-// several newest tokens at once, set args.causal: it aligns to the last key.
-// Throws Error(data) naming both shapes.
+// of q (the beams of one image) read the same keys, which are not copied unless `args` brings a mask, a bias or
+// positions. For several newest tokens at once, set args.causal: it aligns to the last key. Throws Error(data) naming
+// both shapes.
 at::Tensor decode_attention(const at::Tensor& q, const KeyValueCache& cache, const AttentionArgs& args = {});
 
 }  // namespace fovea

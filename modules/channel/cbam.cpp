@@ -28,13 +28,15 @@ bool has_spatial(const CbamArgs& args) {
 }
 
 at::Tensor channel_gate(const at::Tensor& x, const CbamArgs& args) {
-  const auto pooled = at::cat({x.mean({2, 3}), x.amax({2, 3})});                // [2B,C]
-  const auto scores = args.mlp(pooled).view({2, x.size(0), x.size(1)}).sum(0);  // [B,C]
+  const auto mean = x.mean({2, 3}), largest = x.amax({2, 3});  // [B,C]
+  const auto scores = args.light ? args.mlp((mean + largest) / 2)
+                                 : args.mlp(at::cat({mean, largest})).view({2, x.size(0), x.size(1)}).sum(0);
   return apply_gate(scores, args.gate).view({x.size(0), x.size(1), 1, 1});
 }
 
 at::Tensor spatial_gate(const at::Tensor& x, const CbamArgs& args) {
-  const auto pooled = at::cat({x.mean(1, /*keepdim=*/true), x.amax(1, /*keepdim=*/true)}, 1);  // [B,2,h,w]
+  const auto mean = x.mean(1, /*keepdim=*/true), largest = x.amax(1, /*keepdim=*/true);  // [B,1,h,w]
+  const auto pooled = args.light ? (mean + largest) / 2 : at::cat({mean, largest}, 1);
   return apply_gate(args.spatial(pooled), args.gate);
 }
 
@@ -76,9 +78,10 @@ void check(const at::Tensor& x, const CbamArgs& args) {
   if (has_channel(args)) detail::check_mlp("cbam", args.mlp, x);
   if (!has_spatial(args)) return;
   const auto& weight = args.spatial.weight;
-  require(weight.dim() == 4 && weight.size(0) == 1 && weight.size(1) == 2 && weight.size(2) == weight.size(3) &&
-              weight.size(2) % 2 == 1,
-          ErrorKind::data, "cbam: spatial weight must be [1,2,k,k] with k odd, got {}", shape_text(weight));
+  require(weight.dim() == 4 && weight.size(0) == 1 && weight.size(1) == (args.light ? 1 : 2) &&
+              weight.size(2) == weight.size(3) && weight.size(2) % 2 == 1,
+          ErrorKind::data, "cbam: spatial weight must be [1,{},k,k] with k odd, got {}", args.light ? 1 : 2,
+          shape_text(weight));
   detail::check_weight("cbam", "spatial weight", weight, x);
   for (const auto* tensor :
        {&args.spatial.norm_weight, &args.spatial.norm_bias, &args.spatial.running_mean, &args.spatial.running_var}) {
@@ -138,7 +141,7 @@ CbamConvImpl::CbamConvImpl(const CbamOptions& options) : options(checked(options
 }
 
 void CbamConvImpl::reset() {
-  conv = register_module("conv", Conv2d({.in_channels = 2,
+  conv = register_module("conv", Conv2d({.in_channels = options.light ? 1 : 2,
                                          .out_channels = 1,
                                          .kernel = options.kernel,
                                          .padding = options.kernel / 2,
@@ -185,7 +188,8 @@ at::Tensor CbamImpl::forward(const at::Tensor& x) {
   CbamArgs args{.gate = options.gate,
                 .channel_module = channel.get(),
                 .spatial_module = spatial.get(),
-                .arrangement = options.arrangement};
+                .arrangement = options.arrangement,
+                .light = options.light};
   if (channel) args.mlp = channel->mlp();
   if (spatial) {
     args.spatial = spatial->score();

@@ -41,6 +41,7 @@ struct CbamArgs {
   const torch::nn::Module* spatial_module = nullptr;
   std::string backend;  // run this row of the table or throw; empty: the first that accepts
   CbamArrangement arrangement = CbamArrangement::channel_then_spatial;  // where there are both gates
+  bool light = false;  // timm's variant: both gates read (mean + max)/2, the spatial weight is [1,1,k,k]
 };
 
 // y = x·gate(mlp(mean(x)) + mlp(max(x)))              over pixels, the gate [B,C] over channels
@@ -65,6 +66,7 @@ struct CbamOptions {
   double momentum = 0.1;   // of the spatial gate's batch norm: timm 0.1, the authors 0.01
   Gate gate = Gate::sigmoid;
   CbamArrangement arrangement = CbamArrangement::channel_then_spatial;
+  bool light = false;  // both gates read the mean of average and maximum, the convolution has one input channel
 };
 
 // Holds the channel gate's layers and stands for its maps.

@@ -12,8 +12,10 @@
 #include "fovea/modules/channel/global_context.h"
 #include "fovea/modules/channel/selective_kernel.h"
 #include "fovea/modules/channel/simam.h"
+#include "fovea/modules/channel/simple_coordinate.h"
 #include "fovea/modules/channel/split_attention.h"
 #include "fovea/modules/channel/squeeze_excite.h"
+#include "fovea/modules/channel/strip.h"
 #include "fovea/modules/channel/triplet.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/spatial/external_attention.h"
@@ -66,8 +68,16 @@ constexpr Row rows[] = {
     {"cbam_spatial", make_cbam<CbamArrangement::spatial>},
     {"cbam_reversed", make_cbam<CbamArrangement::spatial_then_channel>},
     {"cbam_parallel", make_cbam<CbamArrangement::parallel>},
+    {"lcbam",
+     [](const Options& o) {
+       return AnyModule(Cbam({.channels = o.channels, .reduction = o.reduction ? o.reduction : 16, .light = true}));
+     }},
     {"bam", [](const Options& o) { return make_reduced<Bam, BamOptions>(o); }},
     {"coord", [](const Options& o) { return make_reduced<CoordinateAttention, CoordinateAttentionOptions>(o); }},
+    {"scoord", [](const Options& o) { return make_reduced<SimpleCoordinate, SimpleCoordinateOptions>(o); }},
+    {"ela",
+     [](const Options& o) { return AnyModule(StripAttention({.channels = o.channels, .kernel = 7, .local = true})); }},
+    {"strip", [](const Options& o) { return AnyModule(StripAttention({.channels = o.channels})); }},
     {"simam", [](const Options&) { return AnyModule(Simam(SimamOptions{})); }},
     {"triplet", [](const Options&) { return AnyModule(TripletAttention(TripletAttentionOptions{})); }},
     {"sk", [](const Options& o) { return make_reduced<SelectiveKernel, SelectiveKernelOptions>(o); }},

@@ -11,5 +11,7 @@ target_sources(fovea_modules PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/selective_kernel.cpp
   ${CMAKE_CURRENT_LIST_DIR}/simam.cpp
   ${CMAKE_CURRENT_LIST_DIR}/split_attention.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/simple_coordinate.cpp
   ${CMAKE_CURRENT_LIST_DIR}/squeeze_excite.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/strip.cpp
   ${CMAKE_CURRENT_LIST_DIR}/triplet.cpp)

@@ -17,9 +17,10 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 const std::vector<std::string> kNames = {
-    "se",           "ese",          "eca",           "ceca",          "ecam",    "ge",    "gc",    "gca",     "cbam",
-    "cbam_channel", "cbam_spatial", "cbam_reversed", "cbam_parallel", "bam",     "coord", "simam", "triplet", "sk",
-    "splat",        "nl",           "halo",          "bottleneck",    "external"};
+    "se",     "ese",          "eca",          "ceca",          "ecam",          "ge",    "gc",    "gca",
+    "cbam",   "cbam_channel", "cbam_spatial", "cbam_reversed", "cbam_parallel", "lcbam", "bam",   "coord",
+    "scoord", "ela",          "strip",        "simam",         "triplet",       "sk",    "splat", "nl",
+    "halo",   "bottleneck",   "external"};
 
 TEST(ChannelAttentionFactory, EveryNameGivesALayerThatKeepsTheShape) {
   EXPECT_EQ(channel_attention_names(), kNames);
@@ -63,6 +64,7 @@ TEST(ChannelAttentionFactory, EveryNameRefusesWidthsThatCannotBe) {
   EXPECT_THAT(error_of([] { GatherExcite({.channels = 8, .extent = 3}); }), HasSubstr("extent 3"));
   EXPECT_THAT(error_of([] { GatherExcite({.channels = 8, .learned = true}); }), HasSubstr("0x0"));
   EXPECT_THAT(error_of([] { GlobalContext({.channels = 8, .scale = false}); }), HasSubstr("neither"));
+  EXPECT_THAT(error_of([] { StripAttention({.channels = 8, .kernel = 2}); }), HasSubstr("kernel 2"));
   EXPECT_THAT(error_of([] { Simam({.lambda = 0}); }), StartsWith("2: Simam"));
   EXPECT_THAT(error_of([] { TripletAttention({.kernel = 6}); }), HasSubstr("kernel 6"));
   EXPECT_THAT(error_of([] { SelectiveKernel({.channels = 9}); }), HasSubstr("2 paths"));

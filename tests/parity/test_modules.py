@@ -133,13 +133,15 @@ def timm_layer(name, channels=64, **options):
 # What fovea runs, its peer, and the map's size.
 CASES = {
     **{name: (slot(name), timm_layer(name), (9, 6))
-       for name in ("se", "ese", "eca", "ceca", "ecam", "gc", "gca", "cbam", "coord", "sk", "splat", "nl")},
+       for name in ("se", "ese", "eca", "ceca", "ecam", "gc", "gca", "cbam", "lcbam", "coord", "scoord", "ela", "strip", "sk",
+                    "splat", "nl")},
     "eca 8": (slot("eca", 8), timm_layer("eca", 8), (3, 5)),
     "eca 128": (slot("eca", 128), timm_layer("eca", 128), (2, 2)),
     "eca 512": (slot("eca", 512), timm_layer("eca", 512), (2, 2)),
     "ceca 512": (slot("ceca", 512), timm_layer("ceca", 512), (2, 2)),
     "ecam 72": (slot("ecam", 72), timm_layer("ecam", 72), (2, 2)),
     "se 40": (slot("se", 40), timm_layer("se", 40), (4, 4)),
+    "lcbam 128": (slot("lcbam", 128), timm_layer("lcbam", 128), (5, 4)),  # with 64 every hidden unit happens to be off
     "coord 24": (slot("coord", 24), timm_layer("coord", 24), (1, 7)),
     "gc mean": (layer("gc", attend=False), lambda: timm.layers.GlobalContext(64, use_attn=False), (5, 4)),
     "gc both": (layer("gc", add=True, reduction=4),
@@ -234,13 +236,13 @@ def test_maps(tool, case):
     with torch.no_grad():
         y = model(x)
     name = subject["name"]
-    if name in ("se", "ese", "eca", "ecam", "ceca", "ge", "coord", "simam", "triplet"):
+    if name in ("se", "ese", "eca", "ecam", "ceca", "ge", "coord", "scoord", "ela", "strip", "simam", "triplet"):
         gate = maps[""]
         gate = gate[:, :, None, None] if gate.dim() == 2 else gate
         assert absolute_error(gate.expand_as(x), y / x) < 1e-5
     elif name == "bam":
         assert absolute_error(maps[""], y / x - 1) < 1e-5
-    elif name.startswith("cbam"):
+    elif "cbam" in name:
         assert absolute_error(maps["channel"][:, :, None, None] * maps["spatial"], y / x) < 1e-5
     elif name in ("sk", "splat"):
         assert maps[""].shape[1] % y.shape[1] == 0
@@ -291,7 +293,8 @@ def test_sizes_beyond_timms(tool):
 
 
 SLOTS = ["se", "ese", "eca", "ceca", "ecam", "ge", "gc", "gca", "cbam", "cbam_channel", "cbam_spatial", "cbam_reversed",
-         "cbam_parallel", "bam", "coord", "simam", "triplet", "sk", "splat", "nl", "halo", "bottleneck", "external"]
+         "cbam_parallel", "lcbam", "bam", "coord", "scoord", "ela", "strip", "simam", "triplet", "sk",
+         "splat", "nl", "halo", "bottleneck", "external"]
 
 
 @pytest.mark.parametrize("name", SLOTS)
@@ -312,7 +315,9 @@ def test_every_slot_of_a_resnet(tool, name):
     """Against timm where its slot has the mechanism; everywhere the gradients reach every parameter."""
     subject = {"kind": "resnet", "block": "basic", "depths": [1, 1, 1, 1], "slot": name, "num_classes": 10}
     x, cotangent = images(2, 3, 33, 40), images(2, 10, seed=2)
-    if name in ("se", "ese", "eca", "ceca", "ecam", "gc", "gca", "cbam", "coord", "sk", "splat", "nl"):
+    # scoord's weight matrix at `se.fc1` is taken for one of squeeze-and-excitation by the layout tables.
+    if name in ("se", "ese", "eca", "ceca", "ecam", "gc", "gca", "cbam", "lcbam", "coord", "ela", "strip", "sk", "splat",
+                "nl"):
         model = randomised(ResNet(BasicBlock, (1, 1, 1, 1), block_args={"attn_layer": name}, num_classes=10,
                                   zero_init_last=False))
         with torch.no_grad():

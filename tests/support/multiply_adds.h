@@ -1,4 +1,4 @@
-// Counts the multiply-adds of matrix products and convolutions that a piece of code runs in this thread.
+// Counts the multiply-adds of the matrix products that a piece of code runs in this thread.
 #pragma once
 
 #include <ATen/record_function.h>
@@ -7,16 +7,18 @@
 
 namespace fovea::testing {
 
-// While one lives, it counts; products that a kernel fuses (scaled_dot_product_attention) are not seen.
+// While one lives, it counts; one inside another counts for both.
 class MultiplyAdds {
  public:
   MultiplyAdds() : outer_(current()) {
     current() = this;
-    handle_ = at::addThreadLocalCallback(
-        at::RecordFunctionCallback(begin).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
+    if (outer_ == nullptr) {
+      handle_ = at::addThreadLocalCallback(
+          at::RecordFunctionCallback(begin).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
+    }
   }
   ~MultiplyAdds() {
-    at::removeCallback(handle_);
+    if (outer_ == nullptr) at::removeCallback(handle_);
     current() = outer_;
   }
   MultiplyAdds(const MultiplyAdds&) = delete;
@@ -33,17 +35,24 @@ class MultiplyAdds {
   static std::unique_ptr<at::ObserverContext> begin(const at::RecordFunction& function) {
     const std::string_view name = function.name();
     const auto inputs = function.inputs();
+    const auto add = [](int64_t count) {
+      for (MultiplyAdds* one = current(); one != nullptr; one = one->outer_) one->count_ += count;
+    };
     const auto product = [&](size_t first) {
       const auto a = inputs[first].toTensor(), b = inputs[first + 1].toTensor();
-      current()->count_ += a.numel() * (b.dim() > 1 ? b.size(-1) : 1);
+      add(a.numel() * (b.dim() > 1 ? b.size(-1) : 1));
     };
     if (name == "aten::mm" || name == "aten::bmm" || name == "aten::mv" || name == "aten::dot") product(0);
     if (name == "aten::addmm" || name == "aten::baddbmm" || name == "aten::addmv") product(1);
+    if (name == "aten::_scaled_dot_product_flash_attention_for_cpu") {
+      const auto q = inputs[0].toTensor(), k = inputs[1].toTensor(), v = inputs[2].toTensor();
+      add(q.numel() * k.size(-2) + q.numel() / q.size(-1) * v.size(-2) * v.size(-1));
+    }
     return nullptr;
   }
 
   MultiplyAdds* outer_;
-  at::CallbackHandle handle_;
+  at::CallbackHandle handle_ = 0;
   int64_t count_ = 0;
 };
 
