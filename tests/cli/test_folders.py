@@ -151,6 +151,20 @@ def test_configs_are_checked(photograph, folder, keys, cause):
     refused(fovea("classify", photograph, "--model", folder), DATA, cause)
 
 
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json"])
+@pytest.mark.parametrize("text,cause", [
+    (b"", "empty file"), (b"{", "no valid JSON"), (b"null", "expected an object, got null"),
+    (b"[]", "expected an object, got array"), (b'{"model_type": "vit",}', "no valid JSON"),
+    (b'{"model_type": "vit" /* here */}', "no valid JSON"), (b'{"size": 1, "size": 2}', "duplicate key size"),
+    (b"\xef\xbb\xbf{}", "byte order mark"), ("{}".encode("utf-16"), "no valid JSON"), (b'{"a": "\xff"}', "no valid JSON"),
+    (b'{"a": "\\ud800"}', "no valid JSON"), (b'{"a": 1e400}', "no valid JSON"), (b'{"a": NaN}', "no valid JSON"),
+    (b'{"a": ' + b"[" * 5000 + b"]" * 5000 + b"}", "nested deeper than 64"),
+])
+def test_json_is_checked(photograph, folder, file, text, cause):
+    (folder / file).write_bytes(text)
+    refused(fovea("classify", photograph, "--model", folder), DATA, f"error: {folder}/{file}: ", cause)
+
+
 @pytest.mark.parametrize("keys,cause", [
     ({"resample": 1}, "resample: expected 0 (nearest)"), ({"do_resize": False}, "do_resize"),
     ({"rescale_factor": 1}, "rescale_factor"), ({"size": {"width": 3}}, "size: expected height and width"),
