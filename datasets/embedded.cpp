@@ -26,27 +26,27 @@ PreprocessOptions fashion_preprocessing() {
 
 std::shared_ptr<ImageModel> resnet(const char* slot) {
   return std::make_shared<ResNetImpl>(ResNetOptions{.block = ResNetBlock::basic,
-                                                    .depths = {1, 2, 1},
-                                                    .widths = {32, 64, 128},
+                                                    .depths = {1, 1, 1},
+                                                    .widths = {64, 128, 192},
                                                     .slot = slot,
                                                     .reduction = 8,
                                                     .stem = ResNetStem::halved,
-                                                    .stem_width = 24,
+                                                    .stem_width = 32,
                                                     .num_classes = classes});
 }
 
 std::shared_ptr<ImageModel> vit() {
   return std::make_shared<VitImpl>(
-      VitOptions{.image_size = side, .patch = 7, .dim = 128, .depth = 4, .heads = 4, .num_classes = classes});
+      VitOptions{.image_size = side, .patch = 4, .dim = 96, .depth = 4, .heads = 3, .num_classes = classes});
 }
 
 std::shared_ptr<ImageModel> swin() {
   return std::make_shared<SwinImpl>(SwinOptions{.image_size = side,
-                                                .patch = 4,
-                                                .window = 4,
-                                                .dim = 64,
-                                                .depths = {2, 2},
-                                                .heads = {2, 4},
+                                                .patch = 2,
+                                                .window = 7,
+                                                .dim = 32,
+                                                .depths = {2, 2, 2},
+                                                .heads = {1, 2, 4},
                                                 .num_classes = classes});
 }
 

@@ -18,6 +18,8 @@
 #include <string_view>
 #include <vector>
 
+#include "fovea/modules/inference/init.h"
+
 namespace fovea {
 
 // What a layer of ours adds to torch's: tables and packed weights.
@@ -72,6 +74,7 @@ class Module : public torch::nn::Cloneable<Derived>, public ModuleBase {
   }
 
   std::shared_ptr<torch::nn::Module> clone(const std::optional<at::Device>& device = std::nullopt) const override {
+    const SkipInit skip;  // every parameter is copied
     auto copy = torch::nn::Cloneable<Derived>::clone(device);
     detail::move_tables_like(*copy, const_cast<Module&>(*this), device);
     return copy;

@@ -62,8 +62,8 @@ TEST_P(EmbeddedAccuracy, OnAllTestPictures) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shipped, EmbeddedAccuracy,
-                         testing::Values(Bound{"fovea_seresnet_fashion", 91.5}, Bound{"fovea_cbamresnet_fashion", 91.0},
-                                         Bound{"fovea_vit_fashion", 86.5}, Bound{"fovea_swin_fashion", 85.0}),
+                         testing::Values(Bound{"fovea_seresnet_fashion", 93.5}, Bound{"fovea_cbamresnet_fashion", 93.5},
+                                         Bound{"fovea_vit_fashion", 90.0}, Bound{"fovea_swin_fashion", 91.2}),
                          [](const auto& tested) { return std::string(tested.param.name); });
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include <array>
 #include <cmath>
 
-#include "fovea/tests/weights/expect_error.h"
+#include "fovea/tests/support/expect_error.h"
 #include "fovea/vision/draw/draw.h"
 #include "fovea/vision/draw/layout.h"
 

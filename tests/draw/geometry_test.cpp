@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "fovea/tests/weights/expect_error.h"
+#include "fovea/tests/support/expect_error.h"
 
 namespace fovea {
 namespace {

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "fovea/tests/weights/expect_error.h"
+#include "fovea/tests/support/expect_error.h"
 #include "fovea/vision/draw/draw.h"
 
 namespace fovea {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <span>
 
-#include "fovea/tests/weights/expect_error.h"
+#include "fovea/tests/support/expect_error.h"
 #include "fovea/vision/draw/draw.h"
 #include "fovea/vision/draw/layout.h"
 #include "fovea/vision/image/decode.h"

@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "fovea/tests/weights/expect_error.h"
+#include "fovea/tests/support/expect_error.h"
 #include "fovea/vision/explain/gates.h"
 
 namespace fovea {

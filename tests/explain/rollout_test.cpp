@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "fovea/tests/weights/expect_error.h"
+#include "fovea/tests/support/expect_error.h"
 
 namespace fovea {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "fovea/modules/window/partition.h"
 #include "fovea/modules/window/window_attention.h"
-#include "fovea/tests/weights/expect_error.h"
+#include "fovea/tests/support/expect_error.h"
 #include "fovea/vision/explain/attention_heat.h"
 
 namespace fovea {

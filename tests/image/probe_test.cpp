@@ -7,7 +7,7 @@
 #include <initializer_list>
 #include <string_view>
 
-#include "fovea/tests/weights/expect_error.h"
+#include "fovea/tests/support/expect_error.h"
 
 namespace fovea {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "fovea/modules/inference/init.h"
 #include "fovea/modules/nearest.h"
-#include "fovea/tests/weights/expect_error.h"
+#include "fovea/tests/support/expect_error.h"
 
 namespace fovea::testing {
 namespace {

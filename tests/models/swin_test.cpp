@@ -4,8 +4,8 @@
 
 #include "fovea/modules/attention/recorder.h"
 #include "fovea/modules/inference/prepare.h"
+#include "fovea/tests/support/expect_error.h"
 #include "fovea/tests/support/tolerance.h"
-#include "fovea/tests/weights/expect_error.h"
 #include "fovea/vision/models/registry.h"
 
 namespace fovea::testing {

@@ -7,9 +7,9 @@
 
 #include "fovea/modules/attention/recorder.h"
 #include "fovea/modules/inference/prepare.h"
+#include "fovea/tests/support/expect_error.h"
 #include "fovea/tests/support/gradcheck.h"
 #include "fovea/tests/support/tolerance.h"
-#include "fovea/tests/weights/expect_error.h"
 
 namespace fovea::testing {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <limits>
 
-#include "fovea/tests/weights/expect_error.h"
+#include "fovea/tests/support/expect_error.h"
 
 namespace fovea::testing {
 namespace {

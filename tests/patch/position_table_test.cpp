@@ -5,9 +5,9 @@
 
 #include <cmath>
 
+#include "fovea/tests/support/expect_error.h"
 #include "fovea/tests/support/gradcheck.h"
 #include "fovea/tests/support/tolerance.h"
-#include "fovea/tests/weights/expect_error.h"
 
 namespace fovea::testing {
 namespace {

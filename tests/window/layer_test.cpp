@@ -5,8 +5,8 @@
 #include "fovea/modules/inference/prepare.h"
 #include "fovea/modules/window/patch_merging.h"
 #include "fovea/modules/window/swin_block.h"
+#include "fovea/tests/support/expect_error.h"
 #include "fovea/tests/support/tolerance.h"
-#include "fovea/tests/weights/expect_error.h"
 #include "fovea/tests/window/oracle.h"
 
 namespace fovea::testing {

@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "fovea/modules/window/partition.h"
-#include "fovea/tests/weights/expect_error.h"
+#include "fovea/tests/support/expect_error.h"
 #include "fovea/tests/window/oracle.h"
 
 namespace fovea::testing {

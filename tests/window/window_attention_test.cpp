@@ -2,9 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "fovea/tests/support/expect_error.h"
 #include "fovea/tests/support/gradcheck.h"
 #include "fovea/tests/support/tolerance.h"
-#include "fovea/tests/weights/expect_error.h"
 #include "fovea/tests/window/oracle.h"
 
 namespace fovea::testing {
