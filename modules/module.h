@@ -84,13 +84,12 @@ class Module : public torch::nn::Cloneable<Derived>, public ModuleBase {
 }  // namespace fovea
 
 // `Name layer({.channels = 8});`. `Name layer({})` does not compile: `{}` could also mean the empty holder.
-#define FOVEA_MODULE(Name)                                                                     \
-  class Name : public torch::nn::ModuleHolder<Name##Impl> {                                    \
-   public:                                                                                     \
-    using Impl = Name##Impl;                                                                   \
-    template <std::same_as<std::nullptr_t> Null>                                               \
-    Name(Null) : torch::nn::ModuleHolder<Impl>(nullptr) {}                                     \
-    Name(std::shared_ptr<Impl> impl) : torch::nn::ModuleHolder<Impl>(std::move(impl)) {}       \
-    explicit Name(const Name##Options& options)                                                \
-        : torch::nn::ModuleHolder<Impl>(std::make_shared<Impl>(options)) {}                    \
+#define FOVEA_MODULE(Name)                                                                                          \
+  class Name : public torch::nn::ModuleHolder<Name##Impl> {                                                         \
+   public:                                                                                                          \
+    using Impl = Name##Impl;                                                                                        \
+    template <std::same_as<std::nullptr_t> Null>                                                                    \
+    Name(Null) : torch::nn::ModuleHolder<Impl>(nullptr) {}                                                          \
+    Name(std::shared_ptr<Impl> impl) : torch::nn::ModuleHolder<Impl>(std::move(impl)) {}                            \
+    explicit Name(const Name##Options& options) : torch::nn::ModuleHolder<Impl>(std::make_shared<Impl>(options)) {} \
   }

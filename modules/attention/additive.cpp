@@ -32,7 +32,7 @@ Problem validate(const at::Tensor& query, const at::Tensor& keys, const at::Tens
 
 AdditiveAttentionResult reference(const Problem& p) {
   const auto sums = p.query.unsqueeze(2) + hide_rows(p.keys, p.mask).unsqueeze(1);  // [B,N,M,a]
-  const auto scores = at::matmul(at::tanh(sums), p.v);                             // [B,N,M]
+  const auto scores = at::matmul(at::tanh(sums), p.v);                              // [B,N,M]
   const auto weights = masked_softmax(scores, p.mask.defined() ? p.mask.unsqueeze(1) : p.mask);
   return {at::matmul(weights, hide_rows(p.values, p.mask)), weights};
 }

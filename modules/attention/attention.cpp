@@ -11,12 +11,11 @@ namespace {
 
 const BackendTable<at::Tensor, AttentionProblem>& backends() {
   static const BackendTable<at::Tensor, AttentionProblem> table(
-      "attention",
-      {
-          {"sdpa", sdpa_refuses, sdpa_attention},
-          {"reference", [](const AttentionProblem&) { return std::string(); },
-           [](const AttentionProblem& p) { return reference_attention(p).output; }},
-      });
+      "attention", {
+                       {"sdpa", sdpa_refuses, sdpa_attention},
+                       {"reference", [](const AttentionProblem&) { return std::string(); },
+                        [](const AttentionProblem& p) { return reference_attention(p).output; }},
+                   });
   return table;
 }
 

@@ -25,18 +25,18 @@ enum class DropoutMode {
 };
 
 struct AttentionArgs {
-  std::optional<double> scale;                    // factor of q·k, 1/√d unless given
-  at::Tensor mask;                                // bool, true = attend: [N,M], [B,N,M] or [B|1,H|1,N|1,M]
-  at::Tensor key_lengths;                         // int64 [B], keys from this index on are masked
-  at::Tensor bias;                                // floating, added to the scores: [N,M], [H,N,M] or [B|1,H|1,N|1,M]
-  bool causal = false;                            // mask keys after the query
+  std::optional<double> scale;  // factor of q·k, 1/√d unless given
+  at::Tensor mask;              // bool, true = attend: [N,M], [B,N,M] or [B|1,H|1,N|1,M]
+  at::Tensor key_lengths;       // int64 [B], keys from this index on are masked
+  at::Tensor bias;              // floating, added to the scores: [N,M], [H,N,M] or [B|1,H|1,N|1,M]
+  bool causal = false;          // mask keys after the query
   CausalAlign causal_align = CausalAlign::last;
-  double dropout = 0.0;                           // on the probabilities, as dropout_mode says; 0 in evaluation
-  const torch::nn::Module* module = nullptr;      // the calling layer, so that a recorder can name its maps
-  std::string backend;                            // run this row of the table or throw; empty: the first that accepts
+  double dropout = 0.0;                       // on the probabilities, as dropout_mode says; 0 in evaluation
+  const torch::nn::Module* module = nullptr;  // the calling layer, so that a recorder can name its maps
+  std::string backend;                        // run this row of the table or throw; empty: the first that accepts
   DropoutMode dropout_mode = DropoutMode::scale;
-  const PositionEncoding* position = nullptr;     // rotates q and k, or gives a bias that is added to `bias`
-  PositionArgs places = {};                       // of queries and keys, for `position`
+  const PositionEncoding* position = nullptr;  // rotates q and k, or gives a bias that is added to `bias`
+  PositionArgs places = {};                    // of queries and keys, for `position`
 };
 
 // softmax(q·kᵀ·scale + bias, over the keys that are not masked)·v.

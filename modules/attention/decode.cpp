@@ -19,14 +19,15 @@ at::Tensor grown(const at::Tensor& old, const at::Tensor& like, int64_t used, in
 
 void KeyValueCache::append(const at::Tensor& k, const at::Tensor& v) {
   require(k.dim() == 4 && v.dim() == 4 && k.size(0) == v.size(0) && k.size(1) == v.size(1) && k.size(2) == v.size(2),
-          ErrorKind::data, "KeyValueCache: expected k [B,K,n,d], v [B,K,n,e], got {}, {}", shape_text(k), shape_text(v));
+          ErrorKind::data, "KeyValueCache: expected k [B,K,n,d], v [B,K,n,e], got {}, {}", shape_text(k),
+          shape_text(v));
   const auto fits = [](const at::Tensor& kept, const at::Tensor& added) {
     return kept.size(0) == added.size(0) && kept.size(1) == added.size(1) && kept.size(3) == added.size(3) &&
            kept.scalar_type() == added.scalar_type();
   };
   require(length_ == 0 || (fits(keys_, k) && fits(values_, v)), ErrorKind::data,
-          "KeyValueCache: k {} and v {} do not continue keys {} and values {}", shape_text(k), shape_text(v), shape_text(keys()),
-          shape_text(values()));
+          "KeyValueCache: k {} and v {} do not continue keys {} and values {}", shape_text(k), shape_text(v),
+          shape_text(keys()), shape_text(values()));
   const int64_t length = length_ + k.size(2);
   if (length_ == 0) {
     keys_ = k.clone();
@@ -49,8 +50,12 @@ void KeyValueCache::select(const at::Tensor& index) {
   values_ = values_.index_select(0, index);
 }
 
-at::Tensor KeyValueCache::keys() const { return keys_.defined() ? keys_.narrow(2, 0, length_) : keys_; }
-at::Tensor KeyValueCache::values() const { return values_.defined() ? values_.narrow(2, 0, length_) : values_; }
+at::Tensor KeyValueCache::keys() const {
+  return keys_.defined() ? keys_.narrow(2, 0, length_) : keys_;
+}
+at::Tensor KeyValueCache::values() const {
+  return values_.defined() ? values_.narrow(2, 0, length_) : values_;
+}
 
 at::Tensor decode_attention(const at::Tensor& q, const KeyValueCache& cache, const AttentionArgs& args) {
   require(cache.length() > 0, ErrorKind::data, "decode_attention: the cache is empty");
@@ -69,9 +74,12 @@ at::Tensor decode_attention(const at::Tensor& q, const KeyValueCache& cache, con
   }
   // Beams of an image become more queries of one batch row: [b·beams,H,n,d] → [b,H,beams·n,d].
   const int64_t heads = q.size(1), n = q.size(2), width = q.size(3);
-  const auto rows = q.view({k.size(0), beams, heads, n, width}).transpose(1, 2).reshape({k.size(0), heads, beams * n, width});
+  const auto rows =
+      q.view({k.size(0), beams, heads, n, width}).transpose(1, 2).reshape({k.size(0), heads, beams * n, width});
   const auto out = attention(rows, k, v, args);  // [b,H,beams·n,e]
-  return out.view({k.size(0), heads, beams, n, out.size(3)}).transpose(1, 2).reshape({q.size(0), heads, n, out.size(3)});
+  return out.view({k.size(0), heads, beams, n, out.size(3)})
+      .transpose(1, 2)
+      .reshape({q.size(0), heads, n, out.size(3)});
 }
 
 }  // namespace fovea

@@ -12,8 +12,8 @@ at::Tensor split_heads(const at::Tensor& x, int64_t heads) {
 }
 
 void require_width(const char* name, const at::Tensor& x, int64_t width) {
-  require(x.dim() == 3 && x.size(2) == width, ErrorKind::data, "multi_head_attention: expected {} [B,N,{}], got {}", name,
-          width, shape_text(x));
+  require(x.dim() == 3 && x.size(2) == width, ErrorKind::data, "multi_head_attention: expected {} [B,N,{}], got {}",
+          name, width, shape_text(x));
 }
 
 }  // namespace
@@ -48,9 +48,9 @@ at::Tensor MultiHeadAttentionImpl::forward(const at::Tensor& query, const at::Te
   require_width("value", value, options.value_width);
   args.module = this;
   args.dropout = is_training() ? options.dropout : 0;
-  const auto heads = attention(split_heads(q->forward(query), options.heads),
-                               split_heads(k->forward(key), options.kv_heads),
-                               split_heads(v->forward(value), options.kv_heads), args);  // [B,H,N,d]
+  const auto heads =
+      attention(split_heads(q->forward(query), options.heads), split_heads(k->forward(key), options.kv_heads),
+                split_heads(v->forward(value), options.kv_heads), args);  // [B,H,N,d]
   return proj->forward(heads.transpose(1, 2).reshape({query.size(0), query.size(1), options.d_model}));
 }
 

@@ -8,11 +8,11 @@
 namespace fovea {
 
 struct AttentionProblem {
-  at::Tensor q;      // [B,H,N,d]
-  at::Tensor k;      // [B,K,M,d], K divides H
-  at::Tensor v;      // [B,K,M,e]
-  at::Tensor mask;   // bool [B|1,H|1,N|1,M] of `mask` and `key_lengths` together, or undefined
-  at::Tensor bias;   // [B|1,H|1,N|1,M] in q's type, or undefined
+  at::Tensor q;     // [B,H,N,d]
+  at::Tensor k;     // [B,K,M,d], K divides H
+  at::Tensor v;     // [B,K,M,e]
+  at::Tensor mask;  // bool [B|1,H|1,N|1,M] of `mask` and `key_lengths` together, or undefined
+  at::Tensor bias;  // [B|1,H|1,N|1,M] in q's type, or undefined
   double scale = 1;
   double dropout = 0;
   bool causal = false;

@@ -45,14 +45,24 @@ AttentionRecorder::AttentionRecorder(const torch::nn::Module& model, const Recor
   scopes().recorder = state_.get();
 }
 
-AttentionRecorder::~AttentionRecorder() { scopes().recorder = outer_; }
+AttentionRecorder::~AttentionRecorder() {
+  scopes().recorder = outer_;
+}
 
-const std::vector<AttentionMap>& AttentionRecorder::maps() const { return state_->maps; }
+const std::vector<AttentionMap>& AttentionRecorder::maps() const {
+  return state_->maps;
+}
 
-void AttentionRecorder::clear() { state_->maps.clear(); }
+void AttentionRecorder::clear() {
+  state_->maps.clear();
+}
 
-TokenGridScope::TokenGridScope(const TokenGrid& grid) : outer_(scopes().grid) { scopes().grid = grid; }
-TokenGridScope::~TokenGridScope() { scopes().grid = outer_; }
+TokenGridScope::TokenGridScope(const TokenGrid& grid) : outer_(scopes().grid) {
+  scopes().grid = grid;
+}
+TokenGridScope::~TokenGridScope() {
+  scopes().grid = outer_;
+}
 
 namespace recording {
 
@@ -65,7 +75,9 @@ bool differentiable(const torch::nn::Module* module) {
   return wanted(module) && scopes().recorder->options.differentiable;
 }
 
-bool gradients(const torch::nn::Module* module) { return wanted(module) && scopes().recorder->options.gradients; }
+bool gradients(const torch::nn::Module* module) {
+  return wanted(module) && scopes().recorder->options.gradients;
+}
 
 std::vector<int64_t> queries() {
   const auto& scope = scopes();
@@ -79,8 +91,12 @@ TokenGrid current_grid() {
   return {.height = scope.windows->height, .width = scope.windows->width};
 }
 
-WindowScope::WindowScope(const WindowLayout& layout) { scopes().windows = layout; }
-WindowScope::~WindowScope() { scopes().windows.reset(); }
+WindowScope::WindowScope(const WindowLayout& layout) {
+  scopes().windows = layout;
+}
+WindowScope::~WindowScope() {
+  scopes().windows.reset();
+}
 
 size_t add(const torch::nn::Module* module, MapKind kind, const at::Tensor& weights,
            const std::vector<int64_t>& queries) {

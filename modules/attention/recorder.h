@@ -36,24 +36,24 @@ enum class MapKind {
 };
 
 struct AttentionMap {
-  std::string path;             // of the attention module, as in named_modules(): "blocks.3.attn"
+  std::string path;  // of the attention module, as in named_modules(): "blocks.3.attn"
   MapKind kind = MapKind::tokens;
-  at::Tensor weights;           // float32, detached unless the recorder is differentiable
-  at::Tensor gradient;          // d(loss)/d(weights), filled by backward when asked for
-  TokenGrid grid;               // of the model, or of the stage (Swin)
-  std::vector<int64_t> queries; // which rows `weights` holds; empty: all
-  int64_t window = 0;           // Swin: height of a window; B of `weights` is then batch · windows, in row order
-  int64_t shift = 0;            // Swin: rows by which the grid is rolled up
-  int64_t window_width = 0;     // Swin: as window and shift, along the other side
+  at::Tensor weights;            // float32, detached unless the recorder is differentiable
+  at::Tensor gradient;           // d(loss)/d(weights), filled by backward when asked for
+  TokenGrid grid;                // of the model, or of the stage (Swin)
+  std::vector<int64_t> queries;  // which rows `weights` holds; empty: all
+  int64_t window = 0;            // Swin: height of a window; B of `weights` is then batch · windows, in row order
+  int64_t shift = 0;             // Swin: rows by which the grid is rolled up
+  int64_t window_width = 0;      // Swin: as window and shift, along the other side
   int64_t shift_width = 0;
-  bool pad_first = false;       // Swin: the grid is padded, then rolled (torchvision); false: rolled, then padded (timm)
+  bool pad_first = false;  // Swin: the grid is padded, then rolled (torchvision); false: rolled, then padded (timm)
 };
 
 struct RecorderOptions {
-  std::string layers = ".*";         // RE2, full match on the path of the attention module
-  std::vector<int64_t> queries = {}; // rows of token attention to keep; empty: all. Windows always give all rows
-  bool gradients = false;            // fill AttentionMap::gradient on backward, fused attention stays on
-  bool differentiable = false;       // matching layers run on the reference backend, maps stay in the autograd graph
+  std::string layers = ".*";          // RE2, full match on the path of the attention module
+  std::vector<int64_t> queries = {};  // rows of token attention to keep; empty: all. Windows always give all rows
+  bool gradients = false;             // fill AttentionMap::gradient on backward, fused attention stays on
+  bool differentiable = false;        // matching layers run on the reference backend, maps stay in the autograd graph
 };
 
 // Active in the thread that made it, until it is destroyed; the innermost one records.

@@ -18,7 +18,8 @@ at::Tensor four_dimensions(const char* name, const at::Tensor& t, int64_t middle
   if (t.dim() == 3) out = t.unsqueeze(middle);
   bool fits = out.dim() == 4 && out.size(3) == target[3];
   for (int64_t i = 0; fits && i < 3; ++i) fits = out.size(i) == target[i] || out.size(i) == 1;
-  require(fits, ErrorKind::data, "attention: {} {} does not fit scores [{}]", name, shape_text(t), fmt::join(target, ","));
+  require(fits, ErrorKind::data, "attention: {} {} does not fit scores [{}]", name, shape_text(t),
+          fmt::join(target, ","));
   return out;
 }
 
@@ -30,14 +31,14 @@ AttentionProblem validate(const at::Tensor& q, const at::Tensor& k, const at::Te
                           v.size(0) == q.size(0) && v.size(1) == k.size(1) && k.size(3) == q.size(3) &&
                           v.size(2) == k.size(2);
   require(shapes_fit, ErrorKind::data,
-          "attention: expected q [B,H,N,d], k [B,K,M,d], v [B,K,M,e], got q {}, k {}, v {}", shape_text(q), shape_text(k),
-          shape_text(v));
+          "attention: expected q [B,H,N,d], k [B,K,M,d], v [B,K,M,e], got q {}, k {}, v {}", shape_text(q),
+          shape_text(k), shape_text(v));
   require(k.size(1) == q.size(1) || (k.size(1) > 0 && q.size(1) % k.size(1) == 0), ErrorKind::data,
           "attention: heads {} of q {} are not a multiple of those of k {}", q.size(1), shape_text(q), shape_text(k));
-  require(at::isFloatingType(q.scalar_type()) && k.scalar_type() == q.scalar_type() &&
-              v.scalar_type() == q.scalar_type(),
-          ErrorKind::data, "attention: expected one floating type, got q {}, k {}, v {}", toString(q.scalar_type()),
-          toString(k.scalar_type()), toString(v.scalar_type()));
+  require(
+      at::isFloatingType(q.scalar_type()) && k.scalar_type() == q.scalar_type() && v.scalar_type() == q.scalar_type(),
+      ErrorKind::data, "attention: expected one floating type, got q {}, k {}, v {}", toString(q.scalar_type()),
+      toString(k.scalar_type()), toString(v.scalar_type()));
   require(k.device() == q.device() && v.device() == q.device(), ErrorKind::data,
           "attention: expected one device, got q {}, k {}, v {}", q.device().str(), k.device().str(), v.device().str());
   require(args.dropout >= 0 && args.dropout < 1, ErrorKind::usage, "attention: dropout {} does not lie in [0,1)",
@@ -64,7 +65,8 @@ AttentionProblem validate(const at::Tensor& q, const at::Tensor& k, const at::Te
   }
   if (args.bias.defined()) {
     require(at::isFloatingType(args.bias.scalar_type()), ErrorKind::data,
-            "attention: bias {} has type {}, expected floating", shape_text(args.bias), toString(args.bias.scalar_type()));
+            "attention: bias {} has type {}, expected floating", shape_text(args.bias),
+            toString(args.bias.scalar_type()));
     problem.bias = four_dimensions("bias", args.bias, 0, scores).to(q.scalar_type());
   }
   if (args.position != nullptr) {
@@ -81,8 +83,7 @@ AttentionProblem validate(const at::Tensor& q, const at::Tensor& k, const at::Te
 
 at::Tensor full_mask(const AttentionProblem& problem) {
   if (!problem.causal) return problem.mask;
-  const auto causal =
-      causal_mask(problem.q.size(2), problem.k.size(2), problem.causal_align, problem.q.device());
+  const auto causal = causal_mask(problem.q.size(2), problem.k.size(2), problem.causal_align, problem.q.device());
   return combine_masks(problem.mask, causal.view({1, 1, causal.size(0), causal.size(1)}));
 }
 
@@ -94,9 +95,7 @@ AttentionProblem select_queries(const AttentionProblem& problem, const std::vect
             count - 1);
   }
   const auto index = at::tensor(queries, at::TensorOptions(at::kLong).device(problem.q.device()));
-  const auto rows = [&](const at::Tensor& t) {
-    return t.defined() && t.size(2) > 1 ? t.index_select(2, index) : t;
-  };
+  const auto rows = [&](const at::Tensor& t) { return t.defined() && t.size(2) > 1 ? t.index_select(2, index) : t; };
   AttentionProblem selected = problem;
   selected.mask = rows(full_mask(problem));
   selected.causal = false;

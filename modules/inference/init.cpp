@@ -17,16 +17,28 @@ at::Tensor made(at::IntArrayRef shape, Fill fill) {
 }
 
 // Inputs that reach one output: the product of all dimensions but the first.
-int64_t fan_in(at::IntArrayRef shape) { return shape[0] == 0 ? 1 : c10::multiply_integers(shape) / shape[0]; }
+int64_t fan_in(at::IntArrayRef shape) {
+  return shape[0] == 0 ? 1 : c10::multiply_integers(shape) / shape[0];
+}
 
 }  // namespace
 
-SkipInit::SkipInit() : outer_(skip_init) { skip_init = true; }
-SkipInit::~SkipInit() { skip_init = outer_; }
-bool SkipInit::active() { return skip_init; }
+SkipInit::SkipInit() : outer_(skip_init) {
+  skip_init = true;
+}
+SkipInit::~SkipInit() {
+  skip_init = outer_;
+}
+bool SkipInit::active() {
+  return skip_init;
+}
 
-at::Tensor init_zeros(at::IntArrayRef shape) { return init_full(shape, 0.0); }
-at::Tensor init_ones(at::IntArrayRef shape) { return init_full(shape, 1.0); }
+at::Tensor init_zeros(at::IntArrayRef shape) {
+  return init_full(shape, 0.0);
+}
+at::Tensor init_ones(at::IntArrayRef shape) {
+  return init_full(shape, 1.0);
+}
 
 at::Tensor init_full(at::IntArrayRef shape, double value) {
   return made(shape, [&](at::Tensor& t) { t.fill_(value); });

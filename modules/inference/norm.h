@@ -27,8 +27,8 @@ FOVEA_MODULE(LayerNorm);
 struct BatchNorm2dOptions {
   int64_t channels = 0;
   double eps = 1e-5;
-  double momentum = 0.1;     // share of the new batch in the running statistics
-  double initial_weight = 1; // 0 lets a residual branch start closed
+  double momentum = 0.1;      // share of the new batch in the running statistics
+  double initial_weight = 1;  // 0 lets a residual branch start closed
 };
 
 // Keys `weight`, `bias`, buffers `running_mean`, `running_var`, `num_batches_tracked` (int64).

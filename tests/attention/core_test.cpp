@@ -65,27 +65,42 @@ RandomCase random_case(uint64_t seed, at::ScalarType type) {
   const auto pick = [&](std::vector<int64_t> from) { return from[random() % from.size()]; };
   at::manual_seed(static_cast<int64_t>(seed));
   const int64_t B = pick({1, 2, 3}), K = pick({1, 2, 3}), group = pick({1, 1, 1, 2, 4}), H = K * group;
-  const int64_t N = pick({1, 2, 3, 7, 15, 17, 31, 49, 50, 65}), M = random() % 2 ? N : pick({1, 3, 8, 31, 49, 64, 127, 197});
-  const int64_t d = pick({1, 2, 3, 8, 15, 16, 31, 32, 40, 59, 64, 96, 111, 128}), e = random() % 4 ? d : pick({1, 5, 33});
+  const int64_t N = pick({1, 2, 3, 7, 15, 17, 31, 49, 50, 65}),
+                M = random() % 2 ? N : pick({1, 3, 8, 31, 49, 64, 127, 197});
+  const int64_t d = pick({1, 2, 3, 8, 15, 16, 31, 32, 40, 59, 64, 96, 111, 128}),
+                e = random() % 4 ? d : pick({1, 5, 33});
   const double spread = pick({1, 1, 1, 30});
   const auto make = [&](int64_t heads, int64_t tokens, int64_t width) {
     switch (random() % 3) {
-      case 0: return at::randn({B, heads, tokens, width}).to(type);
-      case 1: return at::randn({B, tokens, heads, width}).to(type).transpose(1, 2);
-      default: return at::randn({B, heads, tokens + 2, width + 3}).to(type).narrow(2, 1, tokens).narrow(3, 2, width);
+      case 0:
+        return at::randn({B, heads, tokens, width}).to(type);
+      case 1:
+        return at::randn({B, tokens, heads, width}).to(type).transpose(1, 2);
+      default:
+        return at::randn({B, heads, tokens + 2, width + 3}).to(type).narrow(2, 1, tokens).narrow(3, 2, width);
     }
   };
   RandomCase c{.q = make(H, N, d) * spread, .k = make(K, M, d), .v = make(K, M, e), .args = {}, .name = {}};
   if (random() % 3 == 0) c.args.scale = 0.3;
   switch (random() % 4) {
-    case 0: c.args.mask = at::rand({N, M}) > 0.3; break;
-    case 1: c.args.mask = at::rand({B, 1, random() % 2 ? N : 1, M}) > 0.5; break;
-    default: break;
+    case 0:
+      c.args.mask = at::rand({N, M}) > 0.3;
+      break;
+    case 1:
+      c.args.mask = at::rand({B, 1, random() % 2 ? N : 1, M}) > 0.5;
+      break;
+    default:
+      break;
   }
   switch (random() % 4) {
-    case 0: c.args.bias = at::randn({H, N, M}); break;
-    case 1: c.args.bias = at::randn({N, M}).masked_fill(at::rand({N, M}) < 0.2, -kInfinity); break;
-    default: break;
+    case 0:
+      c.args.bias = at::randn({H, N, M});
+      break;
+    case 1:
+      c.args.bias = at::randn({N, M}).masked_fill(at::rand({N, M}) < 0.2, -kInfinity);
+      break;
+    default:
+      break;
   }
   c.args.causal = random() % 4 == 0;
   if (random() % 2) c.args.causal_align = CausalAlign::first;
@@ -132,7 +147,8 @@ TEST(AttentionCore, MatchesLoopsOnSeededCases) {
 
 TEST(AttentionCore, GradientsOfTheReferenceMatchCentralDifferences) {
   at::manual_seed(1);
-  for (const auto& [n, m, h, group] : {std::array<int64_t, 4>{3, 4, 1, 1}, {5, 5, 2, 2}, {1, 7, 2, 1}, {4, 2, 1, 3}, {2, 3, 4, 2}}) {
+  for (const auto& [n, m, h, group] :
+       {std::array<int64_t, 4>{3, 4, 1, 1}, {5, 5, 2, 2}, {1, 7, 2, 1}, {4, 2, 1, 3}, {2, 3, 4, 2}}) {
     AttentionArgs args{.mask = at::rand({n, m}) > 0.3, .backend = "reference"};
     args.mask.select(0, 0).fill_(false);  // a fully masked row
     const auto f = [&](const std::vector<at::Tensor>& in) {
@@ -260,7 +276,8 @@ TEST(AttentionCore, InvariantsWithoutOracle) {
   // A mask is the same as leaving the keys out.
   auto mask = at::ones({20, 30}, at::kBool);
   mask.narrow(1, 25, 5).fill_(false);
-  EXPECT_LE(relative_error(attention(q, k, v, {.mask = mask}), attention(q, k.narrow(2, 0, 25), v.narrow(2, 0, 25))), 1e-5);
+  EXPECT_LE(relative_error(attention(q, k, v, {.mask = mask}), attention(q, k.narrow(2, 0, 25), v.narrow(2, 0, 25))),
+            1e-5);
   // A batch of two is two singles, bit for bit.
   for (int64_t b = 0; b < 2; ++b) {
     EXPECT_TRUE(at::equal(attention(q.narrow(0, b, 1), k.narrow(0, b, 1), v.narrow(0, b, 1)), out.narrow(0, b, 1)));

@@ -31,8 +31,8 @@ TEST(MultiHeadAttention, EqualsTorchWithTheSameWeightsOutputsAndGradients) {
     ours->proj->bias.copy_(peer->out_proj->bias);
   }
   const auto query = at::randn({2, 5, 24}), key = at::randn({2, 7, 10}), value = at::randn({2, 7, 10});
-  const auto expected = std::get<0>(peer->forward(query.transpose(0, 1), key.transpose(0, 1), value.transpose(0, 1)))
-                            .transpose(0, 1);
+  const auto expected =
+      std::get<0>(peer->forward(query.transpose(0, 1), key.transpose(0, 1), value.transpose(0, 1))).transpose(0, 1);
   const auto got = ours->forward(query, key, value);
   EXPECT_LE(relative_error(got, expected), 1e-5);
   expected.pow(2).sum().backward();
@@ -164,7 +164,8 @@ TEST(KeyValueCache, StepsEqualTheFullPassAndBeamsShareKeys) {
   EXPECT_LE(relative_error(decode_attention(beams, cache), expected), 1e-5);
   const auto mask = at::rand({6, 1, 1, 9}) > 0.3;
   EXPECT_LE(relative_error(decode_attention(beams, cache, {.mask = mask}),
-                           attention(beams, repeated(k), repeated(v), {.mask = mask})), 1e-5);
+                           attention(beams, repeated(k), repeated(v), {.mask = mask})),
+            1e-5);
   cache.select(at::tensor({1, 1, 0}, at::kLong));
   EXPECT_TRUE(at::equal(cache.keys()[2], k[0]));
   EXPECT_THROW(cache.append(at::randn({2, 3, 1, 4}), at::randn({2, 3, 1, 5})), Error);

@@ -9,9 +9,9 @@
 namespace fovea::testing {
 
 struct OracleCase {
-  at::Tensor q, k, v;             // any type; read as fp64
-  at::Tensor allowed;             // bool [B,H,N,M], expanded, or undefined
-  at::Tensor bias;                // [B,H,N,M], expanded, or undefined
+  at::Tensor q, k, v;  // any type; read as fp64
+  at::Tensor allowed;  // bool [B,H,N,M], expanded, or undefined
+  at::Tensor bias;     // [B,H,N,M], expanded, or undefined
   double scale = 1;
 };
 

@@ -10,11 +10,16 @@ namespace fovea::testing {
 // Of a layer of a few operations against an fp64 oracle on the same (rounded) inputs, as relative_error gives it.
 inline double tolerance(at::ScalarType type) {
   switch (type) {
-    case at::kDouble: return 1e-12;
-    case at::kFloat: return 1e-5;
-    case at::kHalf: return 2e-3;
-    case at::kBFloat16: return 1.6e-2;
-    default: return 0;
+    case at::kDouble:
+      return 1e-12;
+    case at::kFloat:
+      return 1e-5;
+    case at::kHalf:
+      return 2e-3;
+    case at::kBFloat16:
+      return 1.6e-2;
+    default:
+      return 0;
   }
 }
 

@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "expect_error.h"
+#include "fovea/tests/support/expect_error.h"
 
 namespace fovea {
 namespace {

@@ -6,8 +6,8 @@
 
 #include <limits>
 
-#include "expect_error.h"
 #include "fovea/modules/module.h"
+#include "fovea/tests/support/expect_error.h"
 #include "temporary_folder.h"
 
 namespace fovea {

@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "expect_error.h"
+#include "fovea/tests/support/expect_error.h"
 #include "temporary_folder.h"
 
 namespace fovea {

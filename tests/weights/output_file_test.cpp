@@ -10,7 +10,7 @@
 #include <csignal>
 #include <stdexcept>
 
-#include "expect_error.h"
+#include "fovea/tests/support/expect_error.h"
 #include "temporary_folder.h"
 
 namespace fovea {

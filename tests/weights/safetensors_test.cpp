@@ -7,8 +7,8 @@
 #include <cstring>
 #include <limits>
 
-#include "expect_error.h"
 #include "fovea/modules/weights/mapped_file.h"
+#include "fovea/tests/support/expect_error.h"
 #include "temporary_folder.h"
 
 namespace fovea {

@@ -5,8 +5,8 @@
 
 #include <cstring>
 
-#include "expect_error.h"
 #include "fovea/modules/weights/safetensors.h"
+#include "fovea/tests/support/expect_error.h"
 #include "temporary_folder.h"
 
 namespace fovea {

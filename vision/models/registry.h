@@ -12,19 +12,19 @@
 namespace fovea {
 
 struct ModelInfo {
-  std::string name;                  // timm's, "vit_base_patch16_224"
-  std::string family;                // "resnet", "vit", "swin"
-  PreprocessOptions preprocess;      // of the usual published weights
-  int64_t num_classes = 1000;        // of the usual published weights; 0: they have no classifier
+  std::string name;              // timm's, "vit_base_patch16_224"
+  std::string family;            // "resnet", "vit", "swin"
+  PreprocessOptions preprocess;  // of the usual published weights
+  int64_t num_classes = 1000;    // of the usual published weights; 0: they have no classifier
 };
 
 // All rows, in the order of the table.
 const std::vector<ModelInfo>& model_table();
 
 struct ModelArgs {
-  std::optional<int64_t> num_classes;            // the row's unless given; 0: no classifier
-  std::optional<int64_t> in_channels;            // 3 unless given
-  std::optional<int64_t> image_size;             // side the position table or windows are built for
+  std::optional<int64_t> num_classes;  // the row's unless given; 0: no classifier
+  std::optional<int64_t> in_channels;  // 3 unless given
+  std::optional<int64_t> image_size;   // side the position table or windows are built for
 };
 
 struct NamedModel {

@@ -26,11 +26,10 @@ const std::vector<Row>& table() {
   static const Size base = {128, {2, 2, 18, 2}, {4, 8, 16, 32}};
   static const Size large = {192, {2, 2, 18, 2}, {6, 12, 24, 48}};
   static const std::vector<Row> rows = {
-      {"swin_tiny_patch4_window7_224", tiny, 7, 224},   {"swin_small_patch4_window7_224", small, 7, 224},
-      {"swin_base_patch4_window7_224", base, 7, 224},   {"swin_base_patch4_window12_384", base, 12, 384},
-      {"swin_large_patch4_window7_224", large, 7, 224}, {"swin_large_patch4_window12_384", large, 12, 384},
-      {"swin_t", tiny, 7, 224, SwinPadding::torchvision, 232},
-      {"swin_s", small, 7, 224, SwinPadding::torchvision, 246},
+      {"swin_tiny_patch4_window7_224", tiny, 7, 224},          {"swin_small_patch4_window7_224", small, 7, 224},
+      {"swin_base_patch4_window7_224", base, 7, 224},          {"swin_base_patch4_window12_384", base, 12, 384},
+      {"swin_large_patch4_window7_224", large, 7, 224},        {"swin_large_patch4_window12_384", large, 12, 384},
+      {"swin_t", tiny, 7, 224, SwinPadding::torchvision, 232}, {"swin_s", small, 7, 224, SwinPadding::torchvision, 246},
       {"swin_b", base, 7, 224, SwinPadding::torchvision, 238},
   };
   return rows;
@@ -58,11 +57,10 @@ double crop_pct(const Row& row) {
 std::vector<ModelRow> swin_rows() {
   std::vector<ModelRow> rows;
   for (const Row& row : table()) {
-    rows.push_back(
-        {.info = {.name = row.name,
-                  .family = "swin",
-                  .preprocess = {.height = row.image, .width = row.image, .crop_pct = crop_pct(row)}},
-         .build = [&row](const BuildArgs& args) { return build(row, args); }});
+    rows.push_back({.info = {.name = row.name,
+                             .family = "swin",
+                             .preprocess = {.height = row.image, .width = row.image, .crop_pct = crop_pct(row)}},
+                    .build = [&row](const BuildArgs& args) { return build(row, args); }});
   }
   return rows;
 }
