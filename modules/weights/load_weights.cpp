@@ -15,6 +15,7 @@
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/norm.h"
 #include "fovea/modules/module.h"
+#include "fovea/modules/shape.h"
 #include "fovea/modules/weights/adapt.h"
 #include "fovea/modules/weights/layout.h"
 #include "fovea/modules/weights/mapped_file.h"
@@ -40,10 +41,6 @@ void append_list(std::string& text, std::string_view what, const std::vector<std
   text += fmt::format("{}{} {}: {}", text.empty() ? "" : "; ", names.size(), what,
                       fmt::join(names.begin(), names.begin() + static_cast<ptrdiff_t>(shown), ", "));
   if (shown < names.size()) text += fmt::format(" and {} more", names.size() - shown);
-}
-
-std::string shape_of(const at::Tensor& tensor) {
-  return fmt::format("[{}]", fmt::join(tensor.sizes(), ","));
 }
 
 // Why a table of another size came, where its name tells.
@@ -139,8 +136,8 @@ std::vector<Placement> match(const torch::nn::Module& model, const MappedState& 
       continue;
     }
     if (found->sizes() != slot.tensor.sizes()) {
-      shapes.push_back(fmt::format("{}: checkpoint {}, model {}{}", slot.name, shape_of(*found), shape_of(slot.tensor),
-                                   shape_hint(slot.name)));
+      shapes.push_back(fmt::format("{}: checkpoint {}, model {}{}", slot.name, shape_text(*found),
+                                   shape_text(slot.tensor), shape_hint(slot.name)));
     } else if (!same_kind(*found, slot.tensor) && !is_counter(slot.name)) {
       kinds.push_back(fmt::format("{}: checkpoint {}, model {}", slot.name, c10::toString(found->scalar_type()),
                                   c10::toString(slot.tensor.scalar_type())));

@@ -1,4 +1,4 @@
-// Vectors of doubles and products by plain loops, for the oracles of this folder; and what a call throws.
+// Vectors of doubles and products by plain loops, for the oracles of this folder.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "fovea/modules/error.h"
+#include "fovea/tests/support/error_of.h"
 
 namespace fovea::testing {
 
@@ -46,17 +46,6 @@ inline Vector joined(const std::vector<Vector>& parts) {
   Vector result;
   for (const Vector& part : parts) result.insert(result.end(), part.begin(), part.end());
   return result;
-}
-
-// What a call throws, "KIND: message", or nothing.
-template <typename Call>
-std::string error_of(Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return fmt::format("{}: {}", static_cast<int>(error.kind()), error.what());
-  }
-  return "nothing was thrown";
 }
 
 }  // namespace fovea::testing

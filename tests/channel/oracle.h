@@ -11,6 +11,7 @@
 
 #include "fovea/modules/channel/gate.h"
 #include "fovea/modules/error.h"
+#include "fovea/tests/support/error_of.h"
 
 namespace fovea::testing {
 
@@ -165,16 +166,5 @@ struct Case {
                        kernel, c10::toString(type), static_cast<int>(strides), static_cast<int>(gate), bias);
   }
 };
-
-// What a call throws, "KIND: message", or nothing.
-template <typename Call>
-std::string error_of(Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return fmt::format("{}: {}", static_cast<int>(error.kind()), error.what());
-  }
-  return "nothing was thrown";
-}
 
 }  // namespace fovea::testing
