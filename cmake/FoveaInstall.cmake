@@ -3,7 +3,7 @@ include(CMakePackageConfigHelpers)
 get_property(_libraries GLOBAL PROPERTY FOVEA_LIBRARIES)
 install(TARGETS ${_libraries} EXPORT foveaTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-foreach(_room modules vision datasets)
+foreach(_room modules vision captioning datasets)
   install(DIRECTORY "${PROJECT_SOURCE_DIR}/${_room}" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/fovea
     FILES_MATCHING PATTERN "*.h")
 endforeach()

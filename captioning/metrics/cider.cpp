@@ -1,0 +1,89 @@
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "fovea/captioning/metrics/ngrams.h"
+#include "fovea/modules/error.h"
+
+namespace fovea {
+namespace {
+
+constexpr size_t kLongest = 4;  // n-gram
+constexpr double kSigma = 6;
+
+struct Vector {
+  std::array<NgramCounts, kLongest> weights;
+  std::array<double, kLongest> norms{};
+  double length = 0;  // as the COCO evaluation has it: the number of pairs of words
+};
+
+class Cider {
+ public:
+  explicit Cider(std::span<const ScoredCaption> captions)
+      : log_images_(std::log(static_cast<double>(captions.size()))) {
+    for (const ScoredCaption& caption : captions) {
+      std::set<std::string> seen;
+      for (const Words& reference : caption.references) {
+        for (size_t n = 1; n <= kLongest; ++n) {
+          for (const auto& [run, count] : count_ngrams(reference, n)) seen.insert(run);
+        }
+      }
+      for (const std::string& run : seen) ++images_with_[run];
+    }
+  }
+
+  double score(const ScoredCaption& caption) const {
+    const Vector candidate = vector_of(caption.candidate);
+    double sum = 0;
+    for (const Words& reference : caption.references) sum += similarity(candidate, vector_of(reference));
+    return 10 * sum / static_cast<double>(kLongest) / static_cast<double>(caption.references.size());
+  }
+
+ private:
+  Vector vector_of(const Words& words) const {
+    Vector vector;
+    for (size_t n = 0; n < kLongest; ++n) {
+      for (const auto& [run, count] : count_ngrams(words, n + 1)) {
+        const auto found = images_with_.find(run);
+        const double weight = count * (log_images_ - std::log(found == images_with_.end() ? 1.0 : found->second));
+        vector.weights[n][run] = weight;
+        vector.norms[n] += weight * weight;
+        if (n == 1) vector.length += count;
+      }
+      vector.norms[n] = std::sqrt(vector.norms[n]);
+    }
+    return vector;
+  }
+
+  static double similarity(const Vector& candidate, const Vector& reference) {
+    double sum = 0;
+    for (size_t n = 0; n < kLongest; ++n) {
+      double product = 0;
+      for (const auto& [run, weight] : candidate.weights[n]) {
+        const auto found = reference.weights[n].find(run);
+        if (found != reference.weights[n].end()) product += std::min(weight, found->second) * found->second;
+      }
+      const double norms = candidate.norms[n] * reference.norms[n];
+      sum += norms == 0 ? product : product / norms;
+    }
+    const double difference = candidate.length - reference.length;
+    return sum * std::exp(-difference * difference / (2 * kSigma * kSigma));
+  }
+
+  double log_images_;
+  NgramCounts images_with_;  // in whose references each run stands
+};
+
+}  // namespace
+
+double cider_d(std::span<const ScoredCaption> captions) {
+  for (const ScoredCaption& caption : captions) {
+    require(!caption.references.empty(), ErrorKind::data, "cider_d: a caption has no references");
+  }
+  const Cider cider(captions);
+  double sum = 0;
+  for (const ScoredCaption& caption : captions) sum += cider.score(caption);
+  return captions.empty() ? 0 : sum / static_cast<double>(captions.size());
+}
+
+}  // namespace fovea
