@@ -35,6 +35,7 @@ int run(int argc, char** argv, CommonOptions& common) {
   program.require_subcommand(1);
   const Command commands[] = {add_classify(program, common), add_overlay(program, common),
                               add_features(program, common), add_bench_model(program, common),
+                              add_bench_kernels(program, common),
                               add_inspect(program, common),  add_convert(program, common),
                               add_models(program, common),   add_train(program, common)};
   try {

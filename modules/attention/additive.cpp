@@ -3,8 +3,10 @@
 #include <ATen/ATen.h>
 
 #include "fovea/modules/attention/backend.h"
+#include "fovea/modules/attention/cpu_runtime.h"
 #include "fovea/modules/attention/recorder.h"
 #include "fovea/modules/attention/softmax.h"
+#include "fovea/modules/kernels/cpu/additive.h"
 #include "fovea/modules/shape.h"
 
 namespace fovea {
@@ -37,9 +39,46 @@ AdditiveAttentionResult reference(const Problem& p) {
   return {at::matmul(weights, hide_rows(p.values, p.mask)), weights};
 }
 
+std::string cpu_refuses(const Problem& p) {
+  if (const auto reason = cpu::refuses(p.query); !reason.empty()) return reason;
+  for (const auto* t : {&p.keys, &p.values, &p.v}) {
+    if (t->scalar_type() != p.query.scalar_type() || t->device() != p.query.device()) return "more than one type";
+  }
+  if (p.query.numel() == 0 || p.keys.numel() == 0 || p.values.numel() == 0) return "a dimension is empty";
+  if (differentiates({p.query, p.keys, p.values, p.v})) return "gradients (it has no backward pass)";
+  return "";
+}
+
+AdditiveAttentionResult run_on_cpu(const Problem& p) {
+  const auto query = p.query.contiguous(), keys = p.keys.contiguous(), values = p.values.contiguous(),
+             v = p.v.contiguous(), mask = p.mask.defined() ? p.mask.contiguous() : p.mask;
+  const auto batch_stride = [](const at::Tensor& t) { return t.size(0) == 1 ? 0 : t.stride(0); };
+  kernels::AdditiveCall call{.type = cpu::number(query),
+                             .batch = query.size(0),
+                             .queries = query.size(1),
+                             .keys = keys.size(1),
+                             .width = query.size(2),
+                             .value_width = values.size(2),
+                             .query = query.const_data_ptr(),
+                             .key = keys.const_data_ptr(),
+                             .value = values.const_data_ptr(),
+                             .v = v.const_data_ptr(),
+                             .key_batch = batch_stride(keys),
+                             .value_batch = batch_stride(values)};
+  if (mask.defined()) {
+    call.mask = static_cast<const uint8_t*>(mask.const_data_ptr());
+    call.mask_batch = batch_stride(mask);
+  }
+  const AdditiveAttentionResult result{at::empty({call.batch, call.queries, call.value_width}, query.options()),
+                                       at::empty({call.batch, call.queries, call.keys}, query.options())};
+  kernels::additive_forward(call, result.context.data_ptr(), result.weights.data_ptr(), cpu::runtime());
+  return result;
+}
+
 const BackendTable<AdditiveAttentionResult, Problem>& backends() {
   static const BackendTable<AdditiveAttentionResult, Problem> table(
-      "additive_attention", {{"reference", [](const Problem&) { return std::string(); }, reference}});
+      "additive_attention",
+      {{"cpu", cpu_refuses, run_on_cpu}, {"reference", [](const Problem&) { return std::string(); }, reference}});
   return table;
 }
 

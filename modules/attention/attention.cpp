@@ -12,6 +12,7 @@ namespace {
 const BackendTable<at::Tensor, AttentionProblem>& backends() {
   static const BackendTable<at::Tensor, AttentionProblem> table(
       "attention", {
+                       {"cpu", cpu_refuses, cpu_attention},
                        {"sdpa", sdpa_refuses, sdpa_attention},
                        {"reference", [](const AttentionProblem&) { return std::string(); },
                         [](const AttentionProblem& p) { return reference_attention(p).output; }},

@@ -1,14 +1,26 @@
 // A table of backends: each row has a name, a predicate that says why it refuses, and a function.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
+#include <initializer_list>
 #include <string>
 #include <vector>
 
 #include "fovea/modules/error.h"
 
 namespace fovea {
+
+// True when autograd follows any of these.
+inline bool differentiates(std::initializer_list<at::Tensor> tensors) {
+  if (!at::GradMode::is_enabled()) return false;
+  for (const auto& t : tensors) {
+    if (t.defined() && t.requires_grad()) return true;
+  }
+  return false;
+}
 
 // `Problem` is the validated call; the last row must accept everything (the readable reference).
 template <typename Result, typename Problem>

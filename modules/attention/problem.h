@@ -43,6 +43,8 @@ AttentionResult reference_attention(const AttentionProblem& problem);
 at::Tensor attention_weights(const AttentionProblem& problem);
 
 // Rows of the table.
+std::string cpu_refuses(const AttentionProblem& problem);
+at::Tensor cpu_attention(const AttentionProblem& problem);
 std::string sdpa_refuses(const AttentionProblem& problem);
 at::Tensor sdpa_attention(const AttentionProblem& problem);
 

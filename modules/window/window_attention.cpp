@@ -70,25 +70,6 @@ void check_shapes(const at::Tensor& qkv, const WindowArgs& args, const WindowLay
   }
 }
 
-// Relative bias and shift mask together, [1|windows,H,W²,W²] in `type`.
-at::Tensor complete_bias(const WindowArgs& args, const at::Tensor& mask, at::ScalarType type) {
-  auto bias = args.bias_table.defined() ? relative_position_bias(args.bias_table, args.bias_index) : args.bias;
-  if (bias.defined()) bias = bias.to(type);
-  if (bias.defined() && bias.dim() == 4) return bias;
-  const auto apart = mask.defined() ? mask.to(type).unsqueeze(1) : mask;  // [windows,1,W²,W²]
-  if (!bias.defined()) return apart.defined() ? apart.expand({-1, args.heads, -1, -1}) : apart;
-  return apart.defined() ? bias + apart : bias.unsqueeze(0);
-}
-
-WindowTables tables_for(const WindowLayout& layout, const WindowArgs& args, at::Device device) {
-  if (args.tables != nullptr && args.tables->layout == layout) return *args.tables;
-  auto tables = window_tables(layout);
-  for (auto* table : {&tables.tokens, &tables.padding, &tables.places, &tables.mask}) {
-    if (table->defined()) *table = table->to(device);
-  }
-  return tables;
-}
-
 WindowProblem validate(const at::Tensor& qkv, const WindowArgs& args) {
   check_arguments(args);
   require(qkv.defined() && qkv.dim() == 4 && qkv.size(3) % (3 * args.heads) == 0, ErrorKind::data,
@@ -98,9 +79,12 @@ WindowProblem validate(const at::Tensor& qkv, const WindowArgs& args) {
           "window_attention: expected a grid with tokens, got {}", shape_text(qkv));
   const auto layout = window_layout(qkv.size(1), qkv.size(2), args);
   check_shapes(qkv, args, layout);
-  WindowProblem problem{.qkv = qkv, .tables = tables_for(layout, args, qkv.device()), .heads = args.heads};
+  WindowProblem problem{.qkv = qkv, .layout = layout, .heads = args.heads};
+  if (args.tables != nullptr && args.tables->layout == layout) problem.ready_tables = args.tables;
   problem.scale = args.scale.value_or(1.0 / std::sqrt(static_cast<double>(problem.head_width())));
-  problem.bias = complete_bias(args, problem.tables.mask, qkv.scalar_type());
+  problem.bias_table = args.bias_table;
+  problem.bias_index = args.bias_index;
+  problem.bias = args.bias;
   problem.pad_row = args.pad_row.defined() ? args.pad_row.to(qkv.scalar_type()) : args.pad_row;
   problem.dropout = args.dropout;
   return problem;
@@ -109,6 +93,7 @@ WindowProblem validate(const at::Tensor& qkv, const WindowArgs& args) {
 const BackendTable<at::Tensor, WindowProblem>& backends() {
   static const BackendTable<at::Tensor, WindowProblem> table(
       "window_attention", {
+                              {"cpu", window_cpu_refuses, window_cpu},
                               {"sdpa", window_sdpa_refuses, window_sdpa},
                               {"reference", [](const WindowProblem&) { return std::string(); },
                                [](const WindowProblem& p) { return reference_window_attention(p).output; }},
@@ -124,7 +109,7 @@ void record(const WindowProblem& problem, const at::Tensor& output, const torch:
     index = recording::add(module, MapKind::tokens, window_weights(problem));
   }
   if (!recording::gradients(module) || !output.requires_grad()) return;
-  const auto layout = problem.layout();
+  const auto layout = problem.layout;
   const auto heads = problem.heads;
   const auto v = split_heads(
       to_windows(problem.qkv.detach(), layout, problem.pad_row.defined() ? problem.pad_row.detach() : at::Tensor()), 3,
@@ -136,6 +121,25 @@ void record(const WindowProblem& problem, const at::Tensor& output, const torch:
 }
 
 }  // namespace
+
+WindowTables WindowProblem::tables() const {
+  if (ready_tables != nullptr) return *ready_tables;
+  auto made = window_tables(layout);
+  for (auto* table : {&made.tokens, &made.padding, &made.places, &made.mask}) {
+    if (table->defined()) *table = table->to(qkv.device());
+  }
+  return made;
+}
+
+at::Tensor WindowProblem::complete_bias(const WindowTables& tables) const {
+  const auto type = qkv.scalar_type();
+  auto relative = bias_table.defined() ? relative_position_bias(bias_table, bias_index) : bias;
+  if (relative.defined()) relative = relative.to(type);
+  if (relative.defined() && relative.dim() == 4) return relative;
+  const auto apart = tables.mask.defined() ? tables.mask.to(type).unsqueeze(1) : tables.mask;  // [windows,1,W²,W²]
+  if (!relative.defined()) return apart.defined() ? apart.expand({-1, heads, -1, -1}) : apart;
+  return apart.defined() ? relative + apart : relative.unsqueeze(0);
+}
 
 WindowLayout window_layout(int64_t height, int64_t width, const WindowArgs& args) {
   WindowLayout layout{.height = height,
@@ -153,7 +157,7 @@ WindowLayout window_layout(int64_t height, int64_t width, const WindowArgs& args
 at::Tensor window_attention(const at::Tensor& qkv, const WindowArgs& args) {
   const auto problem = validate(qkv, args);
   if (!recording::wanted(args.module)) return backends().run(problem, args.backend);
-  const recording::WindowScope scope(problem.layout());
+  const recording::WindowScope scope(problem.layout);
   if (recording::differentiable(args.module)) {
     const auto result = reference_window_attention(problem);
     recording::add(args.module, MapKind::tokens, result.weights);

@@ -29,13 +29,13 @@ std::vector<at::Tensor> split_heads(const at::Tensor& windows, int64_t parts, in
 }
 
 WindowResult reference_window_attention(const WindowProblem& problem) {
-  const auto windows = to_windows(problem.qkv, problem.layout(), problem.pad_row);
+  const auto windows = to_windows(problem.qkv, problem.layout, problem.pad_row);
   const auto parts = split_heads(windows, 3, problem.heads);
-  const auto weights = softmax_scores(parts[0], parts[1], problem.bias, problem.scale);
+  const auto weights = softmax_scores(parts[0], parts[1], problem.complete_bias(problem.tables()), problem.scale);
   const auto kept = problem.dropout > 0 ? at::dropout(weights, problem.dropout, /*train=*/true) : weights;
   const auto mixed = at::matmul(kept, parts[2]);  // [B·windows,H,W²,d]
   const auto joined = mixed.transpose(1, 2).reshape({windows.size(0), windows.size(1), problem.channels()});
-  return {from_windows(joined, problem.layout()), weights};
+  return {from_windows(joined, problem.layout), weights};
 }
 
 at::Tensor window_weights(const WindowProblem& problem) {
@@ -43,8 +43,8 @@ at::Tensor window_weights(const WindowProblem& problem) {
     return t.defined() && t.scalar_type() != at::kDouble ? t.to(at::kFloat) : t;
   };
   const auto parts =
-      split_heads(to_windows(wide(problem.qkv), problem.layout(), wide(problem.pad_row)), 3, problem.heads);
-  return softmax_scores(parts[0], parts[1], wide(problem.bias), problem.scale);
+      split_heads(to_windows(wide(problem.qkv), problem.layout, wide(problem.pad_row)), 3, problem.heads);
+  return softmax_scores(parts[0], parts[1], wide(problem.complete_bias(problem.tables())), problem.scale);
 }
 
 }  // namespace fovea

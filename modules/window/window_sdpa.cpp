@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "fovea/modules/attention/backend.h"
 #include "fovea/modules/window/window_problem.h"
 
 namespace fovea {
@@ -25,14 +26,14 @@ at::Tensor for_images(const at::Tensor& index, int64_t images, int64_t rows) {
 std::string window_sdpa_refuses(const WindowProblem& p) {
   if (p.qkv.numel() == 0) return "a dimension is empty";
   if (p.dropout > 0) return "dropout";
-  const bool differentiates = p.qkv.requires_grad() || (p.bias.defined() && p.bias.requires_grad()) ||
-                              (p.pad_row.defined() && p.pad_row.requires_grad());
-  if (at::GradMode::is_enabled() && differentiates) return "gradients (its bias has none)";
+  if (differentiates({p.qkv, p.bias, p.bias_table, p.pad_row})) return "gradients (its bias has none)";
   return "";
 }
 
 at::Tensor window_sdpa(const WindowProblem& p) {
-  const auto& layout = p.layout();
+  const auto& layout = p.layout;
+  const auto tables = p.tables();
+  const auto complete = p.complete_bias(tables);
   const int64_t batch = p.qkv.size(0);
   const int64_t tokens = layout.height * layout.width;
   const int64_t places = layout.windows() * layout.places();
@@ -45,10 +46,10 @@ at::Tensor window_sdpa(const WindowProblem& p) {
   for (int64_t first = 0; first < batch; first += step) {
     const int64_t images = std::min(step, batch - first);
     if (first == 0 || images < step) {
-      gather = for_images(p.tables.tokens, images, tokens);
-      padding = for_images(p.tables.padding, images, places);
-      scatter = for_images(p.tables.places, images, places);
-      bias = p.bias.defined() && p.bias.size(0) > 1 && images > 1 ? p.bias.repeat({images, 1, 1, 1}) : p.bias;
+      gather = for_images(tables.tokens, images, tokens);
+      padding = for_images(tables.padding, images, places);
+      scatter = for_images(tables.places, images, places);
+      bias = complete.defined() && complete.size(0) > 1 && images > 1 ? complete.repeat({images, 1, 1, 1}) : complete;
     }
     auto windows = rows.narrow(0, first * tokens, images * tokens).index_select(0, gather);
     if (layout.padded()) {

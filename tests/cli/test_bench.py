@@ -40,3 +40,21 @@ def test_models():
     assert base["input_size"] == [3, 224, 224] and base["classes"] == 1000 and base["mean"] == [0.5, 0.5, 0.5]
     table = fovea("models").stdout.splitlines()
     assert [line.split()[0] for line in table[1:]] == names
+
+
+def test_bench_kernels():
+    run = fovea("bench", "kernels", "--filter", "stage 4 B=1$|decode", "--json", "--threads", "1")
+    rows = json.loads(run.stdout)
+    assert [(row["case"], row["dtype"]) for row in rows] == [
+        (case, dtype) for dtype in ("float32", "bfloat16")
+        for case in ("swin_t stage 4 B=1", "decode 5 beams, 196 keys")]
+    for row in rows:
+        assert list(row) == ["case", "dtype", "device", "ours_us", "sdpa_us", "naive_us", "ratio", "fraction_of_peak"]
+        assert row["device"] == "cpu" and 0 < row["fraction_of_peak"] < 10
+        assert row["ratio"] == pytest.approx(min(row["sdpa_us"], row["naive_us"]) / row["ours_us"])
+    assert "ours us" in fovea("bench", "kernels", "--filter", "stage 4 B=1$").stdout
+
+
+def test_bench_kernels_refuses():
+    refused(fovea("bench", "kernels", "--filter", "("), USAGE, "--filter (")
+    refused(fovea("bench", "kernels", "--filter", "nothing"), USAGE, "no case matches")

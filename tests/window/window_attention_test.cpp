@@ -14,7 +14,7 @@ TEST(WindowAttention, EveryBackendEqualsLoopsOnSeededShapes) {
   for (uint64_t seed = 0; seed < 240; ++seed) {
     Case c(seed);
     const auto expected = oracle(c.qkv, c.args, c.layout).output;
-    for (const char* backend : {"sdpa", "reference"}) {
+    for (const char* backend : {"cpu", "sdpa", "reference"}) {
       c.args.backend = backend;
       const auto output = window_attention(c.qkv, c.args);
       EXPECT_EQ(output.scalar_type(), c.type);
@@ -68,7 +68,7 @@ TEST(WindowAttention, StridesDoNotMatter) {
   const auto channels_first = at::randn({2, 24, 5, 6}).permute({0, 2, 3, 1});
   const auto expanded = at::randn({1, 5, 6, 24}).expand({3, -1, -1, -1});
   for (const auto& x : {strided, channels_first, expanded, at::randn({2, 9, 9, 24}).narrow(1, 2, 5).narrow(3, 6, 12)}) {
-    for (const char* backend : {"sdpa", "reference"}) {
+    for (const char* backend : {"cpu", "sdpa", "reference"}) {
       args.backend = backend;
       EXPECT_TRUE(at::equal(window_attention(x, args), window_attention(x.contiguous(), args)));
     }
@@ -127,22 +127,24 @@ TEST(WindowAttention, DropoutKeepsTheExpectation) {
 TEST(WindowAttention, SaysWhichBackendRuns) {
   auto qkv = at::randn({1, 4, 4, 12});
   const WindowArgs args{.heads = 2, .window = {2, 2}};
-  EXPECT_EQ(explain_window_backend(qkv, args), "sdpa: runs\nreference: could run\n");
+  EXPECT_EQ(explain_window_backend(qkv, args), "cpu: runs\nsdpa: could run\nreference: could run\n");
   WindowArgs dropped = args;
   dropped.dropout = 0.1;
-  EXPECT_EQ(explain_window_backend(qkv, dropped), "sdpa: dropout\nreference: runs\n");
-  EXPECT_EQ(explain_window_backend(at::zeros({0, 4, 4, 12}), args), "sdpa: a dimension is empty\nreference: runs\n");
+  EXPECT_EQ(explain_window_backend(qkv, dropped), "cpu: dropout\nsdpa: dropout\nreference: runs\n");
+  EXPECT_EQ(explain_window_backend(at::zeros({0, 4, 4, 12}), args),
+            "cpu: a dimension is empty\nsdpa: a dimension is empty\nreference: runs\n");
   qkv.requires_grad_();
-  EXPECT_EQ(explain_window_backend(qkv, args), "sdpa: gradients (its bias has none)\nreference: runs\n");
+  EXPECT_EQ(explain_window_backend(qkv, args),
+            "cpu: runs\nsdpa: gradients (its bias has none)\nreference: could run\n");
   {
     const at::NoGradGuard no_grad;
-    EXPECT_EQ(explain_window_backend(qkv, args), "sdpa: runs\nreference: could run\n");
+    EXPECT_EQ(explain_window_backend(qkv, args), "cpu: runs\nsdpa: could run\nreference: could run\n");
   }
   WindowArgs wanted = args;
   wanted.backend = "sdpa";
   EXPECT_ERROR(window_attention(qkv, wanted), ErrorKind::usage, "sdpa refuses: gradients");
   wanted.backend = "warp";
-  EXPECT_ERROR(window_attention(qkv, wanted), ErrorKind::usage, "sdpa, reference");
+  EXPECT_ERROR(window_attention(qkv, wanted), ErrorKind::usage, "cpu, sdpa, reference");
 }
 
 TEST(WindowAttention, RefusesWhatDoesNotFit) {
