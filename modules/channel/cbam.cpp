@@ -184,6 +184,22 @@ void CbamImpl::reset() {
   }
 }
 
+double CbamImpl::make_constant() {
+  const at::NoGradGuard no_grad;
+  double share = 1;
+  if (channel) {
+    channel->fc2->weight.zero_();
+    if (channel->fc2->bias.defined()) channel->fc2->bias.zero_();
+    share *= 0.5;
+  }
+  if (spatial) {
+    spatial->conv->bn->weight.zero_();
+    spatial->conv->bn->bias.zero_();
+    share *= 0.5;
+  }
+  return share;
+}
+
 at::Tensor CbamImpl::forward(const at::Tensor& x) {
   CbamArgs args{.gate = options.gate,
                 .channel_module = channel.get(),

@@ -106,10 +106,11 @@ class CbamSpatialImpl : public Module<CbamSpatialImpl> {
 // Keys `channel.fc1.weight`, `channel.fc2.weight`, `spatial.conv.conv.weight`, `spatial.conv.bn.*` (timm's CbamModule),
 // and `channel.fc1.bias`, `channel.fc2.bias` with `bias`. Maps are named by the paths of `channel` and `spatial`.
 // Throws Error(usage) for a width that is not positive and for an even kernel.
-class CbamImpl : public Module<CbamImpl> {
+class CbamImpl : public Module<CbamImpl>, public ConstantGate {
  public:
   explicit CbamImpl(const CbamOptions& options);
   void reset() override;
+  double make_constant() override;
   at::Tensor forward(const at::Tensor& x);  // [B,C,h,w] → same
 
   CbamOptions options;

@@ -43,6 +43,14 @@ void EcaImpl::reset() {
   }
 }
 
+double EcaImpl::make_constant() {
+  const at::NoGradGuard no_grad;
+  const auto& last = conv2 ? *conv2 : *conv;
+  last.weight.zero_();
+  if (last.bias.defined()) last.bias.zero_();
+  return 0.5;
+}
+
 at::Tensor EcaImpl::forward(const at::Tensor& x) {
   detail::check_input("Eca", x, options.channels, conv->weight);
   auto y = x.mean({2, 3}).unsqueeze(1);  // [B,1,C]

@@ -23,10 +23,11 @@ int64_t eca_kernel(int64_t channels);
 // `conv2.bias` (timm's EcaModule, CecaModule). Throws Error(usage) for an even kernel and widths that are not positive,
 // Error(data) naming the shape of x.
 // Wang et al., ECA-Net, 2020, https://arxiv.org/abs/1910.03151
-class EcaImpl : public Module<EcaImpl> {
+class EcaImpl : public Module<EcaImpl>, public ConstantGate {
  public:
   explicit EcaImpl(const EcaOptions& options);
   void reset() override;
+  double make_constant() override;
   at::Tensor forward(const at::Tensor& x);
 
   EcaOptions options;  // with the zero of kernel resolved

@@ -12,8 +12,8 @@ at::Tensor apply_gate(const at::Tensor& scores, Gate gate) {
 }
 
 at::Tensor SqueezeMlp::operator()(const at::Tensor& pooled) const {
-  const auto squeezed = at::linear(pooled, fc1_weight.flatten(1), fc1_bias).relu_();  // [B,r]
-  return at::linear(squeezed, fc2_weight.flatten(1), fc2_bias);                       // [B,C]
+  const auto squeezed = activate(at::linear(pooled, fc1_weight.flatten(1), fc1_bias), activation);  // [B,r]
+  return at::linear(squeezed, fc2_weight.flatten(1), fc2_bias);                                     // [B,C]
 }
 
 int64_t squeeze_width(int64_t channels, int64_t reduction, int64_t divisor) {

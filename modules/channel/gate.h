@@ -5,6 +5,7 @@
 #include <torch/nn/module.h>
 
 #include "fovea/modules/attention/recorder.h"
+#include "fovea/modules/inference/linear.h"
 
 namespace fovea {
 
@@ -16,14 +17,24 @@ enum class Gate {
 
 at::Tensor apply_gate(const at::Tensor& scores, Gate gate);
 
-// Two fully connected layers, W2·relu(W1·s + b1) + b2, on pooled channels.
+// Two fully connected layers, W2·activation(W1·s + b1) + b2, on pooled channels.
 struct SqueezeMlp {
   at::Tensor fc1_weight;  // [r,C] or [r,C,1,1]
   at::Tensor fc1_bias;    // [r] or undefined
   at::Tensor fc2_weight;  // [C,r] or [C,r,1,1]
   at::Tensor fc2_bias;    // [C] or undefined
+  Activation activation = Activation::relu;
 
   at::Tensor operator()(const at::Tensor& pooled) const;  // [B,C] → [B,C]
+};
+
+// Implemented by gates that can be made blind: sigmoid(0) whatever the input.
+class ConstantGate {
+ public:
+  virtual ~ConstantGate() = default;
+  // Sets the last parameters of the gate to 0, so that forward(x) = share·x while all of them can still learn, and
+  // returns the share: ½ for one gate, ¼ for two in a row.
+  virtual double make_constant() = 0;
 };
 
 // Squeezed width of timm: channels/reduction rounded to the nearest multiple of `divisor`, at least `divisor`.

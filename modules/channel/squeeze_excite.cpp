@@ -1,5 +1,7 @@
 #include "fovea/modules/channel/squeeze_excite.h"
 
+#include <c10/core/GradMode.h>
+
 #include "fovea/modules/attention/backend.h"
 #include "fovea/modules/error.h"
 
@@ -59,13 +61,23 @@ SqueezeExciteImpl::SqueezeExciteImpl(const SqueezeExciteOptions& options) : opti
 void SqueezeExciteImpl::reset() {
   const int64_t width =
       options.squeeze > 0 ? options.squeeze : squeeze_width(options.channels, options.reduction, options.divisor);
-  fc1 = register_module("fc1", Conv2d({.in_channels = options.channels, .out_channels = width, .bias = options.bias}));
-  fc2 = register_module("fc2", Conv2d({.in_channels = width, .out_channels = options.channels, .bias = options.bias}));
+  fc1 = register_module(options.keys[0],
+                        Conv2d({.in_channels = options.channels, .out_channels = width, .bias = options.bias}));
+  fc2 = register_module(options.keys[1],
+                        Conv2d({.in_channels = width, .out_channels = options.channels, .bias = options.bias}));
+}
+
+double SqueezeExciteImpl::make_constant() {
+  const at::NoGradGuard no_grad;
+  fc2->weight.zero_();
+  if (fc2->bias.defined()) fc2->bias.zero_();
+  return 0.5;
 }
 
 at::Tensor SqueezeExciteImpl::forward(const at::Tensor& x) {
-  return squeeze_excite(
-      x, {.mlp = {fc1->weight, fc1->bias, fc2->weight, fc2->bias}, .gate = options.gate, .module = this});
+  return squeeze_excite(x, {.mlp = {fc1->weight, fc1->bias, fc2->weight, fc2->bias, options.activation},
+                            .gate = options.gate,
+                            .module = this});
 }
 
 }  // namespace fovea

@@ -1,6 +1,7 @@
 // Squeeze-and-excitation: every channel is scaled by a gate that is computed from the means of all channels.
 #pragma once
 
+#include <array>
 #include <string>
 
 #include "fovea/modules/channel/gate.h"
@@ -16,7 +17,7 @@ struct SqueezeExciteArgs {
   std::string backend;                        // run this row of the table or throw; empty: the first that accepts
 };
 
-// x·gate(W2·relu(W1·mean(x) + b1) + b2), the mean over pixels, the gate [B,C] over channels.
+// x·gate(W2·act(W1·mean(x) + b1) + b2), the mean over pixels, the gate [B,C] over channels; act is ReLU in the paper.
 //
 // x [B,C,h,w] → same shape and memory format.
 // Throws Error(data) naming both shapes when a weight does not fit x.
@@ -33,14 +34,17 @@ struct SqueezeExciteOptions {
   int64_t squeeze = 0;     // the squeezed width itself (torchvision's squeeze_channels); 0: from reduction
   bool bias = true;        // of both fully connected layers
   Gate gate = Gate::sigmoid;
+  Activation activation = Activation::relu;          // between the two layers
+  std::array<const char*, 2> keys = {"fc1", "fc2"};  // EfficientNet's are conv_reduce and conv_expand
 };
 
 // Keys `fc1.weight` [r,C,1,1], `fc1.bias`, `fc2.weight` [C,r,1,1], `fc2.bias` (timm's SEModule, torchvision's
 // SqueezeExcitation). Throws Error(usage) for a width that is not positive.
-class SqueezeExciteImpl : public Module<SqueezeExciteImpl> {
+class SqueezeExciteImpl : public Module<SqueezeExciteImpl>, public ConstantGate {
  public:
   explicit SqueezeExciteImpl(const SqueezeExciteOptions& options);
   void reset() override;
+  double make_constant() override;
   at::Tensor forward(const at::Tensor& x);  // [B,C,h,w] → same
 
   SqueezeExciteOptions options;

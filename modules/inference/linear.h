@@ -6,7 +6,15 @@
 
 namespace fovea {
 
-enum class Activation { none, relu, gelu, gelu_tanh };
+enum class Activation {
+  none,
+  relu,
+  gelu,        // x·Φ(x)
+  gelu_tanh,   // its approximation by tanh
+  silu,        // x·σ(x)
+  quick_gelu,  // x·σ(1.702·x), OpenAI's CLIP
+  hard_swish,  // x·clamp(x + 3, 0, 6)/6, MobileNetV3
+};
 
 at::Tensor activate(const at::Tensor& x, Activation activation);
 

@@ -47,15 +47,21 @@ const Operators& operators() {
   return found;
 }
 
+// "none" where oneDNN has none that LibTorch can name.
 Text post_op(Activation activation) {
   switch (activation) {
     case Activation::none:
+    case Activation::quick_gelu:
       return "none";
     case Activation::relu:
       return "relu";
     case Activation::gelu:
     case Activation::gelu_tanh:
       return "gelu";
+    case Activation::silu:
+      return "swish";
+    case Activation::hard_swish:
+      return "hardswish";
   }
   return "none";
 }
@@ -64,6 +70,10 @@ OptionalText algorithm(Activation activation) {
   if (activation == Activation::gelu) return "none";
   if (activation == Activation::gelu_tanh) return "tanh";
   return std::nullopt;
+}
+
+at::Tensor activate_unfused(const at::Tensor& y, Activation activation) {
+  return post_op(activation) == "none" ? activate(y, activation) : y;
 }
 
 OptionalTensor optional(const at::Tensor& tensor) {
@@ -90,22 +100,29 @@ at::Tensor reorder_conv(const at::Tensor& weight, const ConvGeometry& geometry, 
 }
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, Activation activation) {
-  return operators().linear->call(x, packed, optional(bias), post_op(activation), Scalars(), algorithm(activation));
+  return activate_unfused(
+      operators().linear->call(x, packed, optional(bias), post_op(activation), Scalars(), algorithm(activation)),
+      activation);
 }
 
 at::Tensor conv(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, const ConvGeometry& geometry,
                 Activation activation) {
-  return operators().conv->call(x, packed, optional(bias), {geometry.padding, geometry.padding},
-                                {geometry.stride, geometry.stride}, {geometry.dilation, geometry.dilation},
-                                geometry.groups, post_op(activation), Scalars(), algorithm(activation));
+  return activate_unfused(
+      operators().conv->call(x, packed, optional(bias), {geometry.padding, geometry.padding},
+                             {geometry.stride, geometry.stride}, {geometry.dilation, geometry.dilation},
+                             geometry.groups, post_op(activation), Scalars(), algorithm(activation)),
+      activation);
 }
 
 at::Tensor conv_add_(at::Tensor& residual, const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
                      const ConvGeometry& geometry, Activation activation) {
-  const OptionalText unary = activation == Activation::none ? OptionalText() : OptionalText(post_op(activation));
-  return operators().conv_add->call(residual, x, packed, optional(bias), {geometry.padding, geometry.padding},
-                                    {geometry.stride, geometry.stride}, {geometry.dilation, geometry.dilation},
-                                    geometry.groups, "add", 1.0, unary, Scalars(), algorithm(activation));
+  const Text name = post_op(activation);
+  const OptionalText unary = name == "none" ? OptionalText() : OptionalText(name);
+  return activate_unfused(
+      operators().conv_add->call(residual, x, packed, optional(bias), {geometry.padding, geometry.padding},
+                                 {geometry.stride, geometry.stride}, {geometry.dilation, geometry.dilation},
+                                 geometry.groups, "add", 1.0, unary, Scalars(), algorithm(activation)),
+      activation);
 }
 
 }  // namespace fovea::onednn

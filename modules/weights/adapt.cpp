@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <optional>
 
 namespace fovea {
@@ -13,7 +14,10 @@ constexpr int64_t kColours = 3;
 constexpr int64_t kMaxPrefix = 8;  // tokens before the patches: class, distillation, registers
 
 bool is_first_convolution(std::string_view key) {
-  return key == "patch_embed.proj.weight" || key == "conv1.weight" || key == "layer0.conv1.weight";
+  constexpr std::string_view names[] = {"patch_embed.proj.weight", "conv1.weight",     "conv1.0.weight",
+                                        "layer0.conv1.weight",     "conv_stem.weight", "stem.conv.weight",
+                                        "features.0.weight"};
+  return std::find(std::begin(names), std::end(names), key) != std::end(names);
 }
 
 at::Tensor adapt_input(const at::Tensor& weight, int64_t channels) {
@@ -58,10 +62,18 @@ at::Tensor adapt_positions(const at::Tensor& table, int64_t tokens, TableResampl
 }  // namespace
 
 bool is_classifier(std::string_view key) {
-  for (const std::string_view layer : {"head.fc.", "head_dist.", "head.", "fc."}) {
+  for (const std::string_view layer : {"head.fc.", "head_dist.", "head.", "fc.", "classifier.", "last_linear."}) {
     if (key.starts_with(layer)) return key.substr(layer.size()) == "weight" || key.substr(layer.size()) == "bias";
   }
   return false;
+}
+
+bool same_but_trailing_ones(at::IntArrayRef a, at::IntArrayRef b) {
+  const auto& shorter = a.size() < b.size() ? a : b;
+  const auto& longer = a.size() < b.size() ? b : a;
+  const auto rest = longer.slice(shorter.size());
+  return shorter == longer.slice(0, shorter.size()) &&
+         std::all_of(rest.begin(), rest.end(), [](int64_t side) { return side == 1; });
 }
 
 at::Tensor adapt_tensor(std::string_view key, const at::Tensor& tensor, at::IntArrayRef shape,

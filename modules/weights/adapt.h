@@ -14,8 +14,12 @@ enum class TableResampling {
   corners,      // torchvision: a = −0.75, corners on corners
 };
 
-// Layers that answer by class: `head`, `head.fc`, `head_dist`, `fc`. Another number of classes needs a new one.
+// Layers that answer by class: `head`, `head.fc`, `head_dist`, `fc`, `classifier`, `last_linear`. Another number of
+// classes needs a new one.
 bool is_classifier(std::string_view key);
+
+// Whether two shapes differ by sides of 1 at their ends alone, as a matrix and a 1×1 convolution do.
+bool same_but_trailing_ones(at::IntArrayRef a, at::IntArrayRef b);
 
 // The tensor in the given shape, or an undefined one where there is no way:
 // - the first convolution for other input channels: to one, the sum over colours; to more, the colours repeated and

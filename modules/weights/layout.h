@@ -88,6 +88,11 @@ extern const Layout kLayoutOldSwin;  // Microsoft's Swin and timm up to 0.6
 extern const Layout kLayoutDino;     // Meta's DINO while it was trained: teacher and student
 extern const Layout kLayoutTorchvisionVit;
 extern const Layout kLayoutTorchvisionSwin;
+extern const Layout kLayoutTorchvisionEfficientNet;
+extern const Layout kLayoutTorchvisionMobileNetV3Large;
+extern const Layout kLayoutTorchvisionMobileNetV3Small;
+extern const Layout kLayoutTorchvisionRegNet;
+extern const Layout kLayoutTorchvisionVgg;
 extern const Layout kLayoutHuggingFaceVit;  // transformers, both generations of names
 extern const Layout kLayoutHuggingFaceDeit;
 extern const Layout kLayoutHuggingFaceSwin;

@@ -3,8 +3,8 @@
 
 namespace fovea {
 
-// Keys as they are. Index tables and masks of windows are computed, not loaded. SE layers written with Linear instead
-// of 1×1 convolutions (se.fc1 or se.fc.0) hold the same numbers in a matrix.
+// Keys as they are. Index tables and masks of windows are computed, not loaded. SE layers of before timm wrote fc.0 and
+// fc.2; where these are matrices instead of 1×1 convolutions, load_weights takes the same numbers.
 const Layout kLayoutTimm = {
     .name = "timm",
     .markers = {"*"},
@@ -13,10 +13,10 @@ const Layout kLayoutTimm = {
             {"*relative_position_index", ""},
             {"*relative_coords_table", ""},
             {"*attn_mask", ""},
-            {"*se.fc1.weight", "*se.fc1.weight", &change::kMatrixToConv1x1},
-            {"*se.fc2.weight", "*se.fc2.weight", &change::kMatrixToConv1x1},
-            {"*se.fc.0.*", "*se.fc1.*", &change::kMatrixToConv1x1},
-            {"*se.fc.2.*", "*se.fc2.*", &change::kMatrixToConv1x1},
+            {"*se.fc1.*", "*se.fc1.*"},  // in front, so that these names are written
+            {"*se.fc2.*", "*se.fc2.*"},
+            {"*se.fc.0.*", "*se.fc1.*"},
+            {"*se.fc.2.*", "*se.fc2.*"},
         },
 };
 

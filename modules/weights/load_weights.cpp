@@ -17,6 +17,7 @@
 #include "fovea/modules/module.h"
 #include "fovea/modules/shape.h"
 #include "fovea/modules/weights/adapt.h"
+#include "fovea/modules/weights/added_part.h"
 #include "fovea/modules/weights/layout.h"
 #include "fovea/modules/weights/mapped_file.h"
 
@@ -103,10 +104,17 @@ std::vector<NamedTensor> slots_of(const torch::nn::Module& model) {
   return slots;
 }
 
-// Where a tensor of another shape can be fitted, does that and says so.
-const at::Tensor* fitted(const NamedTensor& slot, const at::Tensor* found, TableResampling resampling,
+// Where a tensor of another shape can be fitted, does that and says so. The same numbers in other dimensions (a matrix
+// as a 1×1 convolution) need no permission.
+const at::Tensor* fitted(const NamedTensor& slot, const at::Tensor* found, bool adapt, TableResampling resampling,
                          at::Tensor& storage, LoadReport& report) {
   if (found == nullptr || found->sizes() == slot.tensor.sizes()) return found;
+  if (same_but_trailing_ones(found->sizes(), slot.tensor.sizes())) {
+    storage = found->reshape(slot.tensor.sizes());
+    report.resized.push_back(slot.name);
+    return &storage;
+  }
+  if (!adapt) return found;
   storage = adapt_tensor(slot.name, *found, slot.tensor.sizes(), resampling);
   if (!storage.defined()) return found;
   report.adapted.push_back(slot.name);
@@ -114,8 +122,8 @@ const at::Tensor* fitted(const NamedTensor& slot, const at::Tensor* found, Table
 }
 
 // Pairs what fits; throws for what must not be missing, left over or of another shape or kind.
-std::vector<Placement> match(const torch::nn::Module& model, const MappedState& mapped, const std::string& file,
-                             const LoadOptions& options, LoadReport& report) {
+std::vector<Placement> match(const torch::nn::Module& model, const MappedState& mapped, const MissingParts& parts,
+                             const std::string& file, const LoadOptions& options, LoadReport& report) {
   const StateDict& weights = mapped.weights;
   std::vector<Placement> places;
   std::vector<std::string> shapes, kinds;
@@ -130,9 +138,9 @@ std::vector<Placement> match(const torch::nn::Module& model, const MappedState& 
       continue;
     }
     at::Tensor adapted;
-    if (options.adapt) found = fitted(slot, found, mapped.layout->resampling, adapted, report);
+    found = fitted(slot, found, options.adapt, mapped.layout->resampling, adapted, report);
     if (found == nullptr) {
-      if (!is_counter(slot.name)) report.missing.push_back(slot.name);
+      if (!is_counter(slot.name)) (parts.covers(slot.name) ? report.fresh : report.missing).push_back(slot.name);
       continue;
     }
     if (found->sizes() != slot.tensor.sizes()) {
@@ -265,8 +273,9 @@ LoadReport load_weights(torch::nn::Module& model, const StateDict& checkpoint, c
   report.source = checkpoint.source;
   for (const std::string& entry : checkpoint.ignored) report.ignored.push_back(printable(entry));
   add_optional_parameters(model, mapped.weights);
-  std::vector<Placement> places = match(model, mapped, name, options, report);
-  report.resized = only_placed(mapped.reshaped, places);
+  MissingParts parts = options.adapt ? MissingParts(model, mapped.weights) : MissingParts();
+  std::vector<Placement> places = match(model, mapped, parts, name, options, report);
+  for (std::string& key : only_placed(mapped.reshaped, places)) report.resized.push_back(std::move(key));
   report.joined = only_placed(mapped.joined, places);
   convert(places, report);
   if (!options.allow_non_finite) refuse_non_finite(places, name);
@@ -283,6 +292,7 @@ LoadReport load_weights(torch::nn::Module& model, const StateDict& checkpoint, c
     if (source.numel() > 0 && !taken.insert(source.const_data_ptr()).second) source = source.clone();
     place.target.set_data(source);
   }
+  parts.start_as_plain();
   return report;
 }
 

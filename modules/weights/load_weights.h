@@ -16,7 +16,9 @@ struct LoadOptions {
   bool allow_missing = false;     // parameters that the checkpoint lacks keep their value
   bool allow_unexpected = false;  // tensors that the model lacks are left out
   bool allow_non_finite = false;  // NaN and infinite weights are taken
-  bool adapt = false;   // fits what can be fitted (adapt.h); a classifier of another number of classes stays as it was
+  // Fits what can be fitted (adapt.h). A classifier of another number of classes stays as it was; the gates of residual
+  // blocks that the checkpoint lacks start such that the network computes what it would without them.
+  bool adapt = false;
   std::string layout;   // a name of layouts() (layout.h); empty: detected
   double norm_eps = 0;  // of the checkpoint's LayerNorms; 0: what its layout says, else what the model has
 };
@@ -30,7 +32,7 @@ struct LoadReport {
   std::vector<std::string> converted;   // matched with another number type
   std::vector<std::string> resized;     // matched with another shape (a matrix as a 1×1 convolution)
   std::vector<std::string> adapted;     // matched after fitting (input channels, position tables)
-  std::vector<std::string> fresh;       // our keys of a classifier that stays as it was
+  std::vector<std::string> fresh;       // our keys of a classifier that stays as it was, and of gates that start
   std::vector<std::string> joined;      // matched by several tensors together (queries, keys and values)
   double norm_eps = 0;                  // that the model's LayerNorms were given; 0: they kept theirs
   std::vector<std::string> dropped;     // checkpoint keys that the table knows to be useless (index tables, masks)

@@ -15,10 +15,12 @@ target_sources(fovea_formats PRIVATE
 
 target_sources(fovea_modules PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/adapt.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/added_part.cpp
   ${CMAKE_CURRENT_LIST_DIR}/layout.cpp
   ${CMAKE_CURRENT_LIST_DIR}/layout_cbam.cpp
   ${CMAKE_CURRENT_LIST_DIR}/layout_huggingface.cpp
   ${CMAKE_CURRENT_LIST_DIR}/layout_timm.cpp
   ${CMAKE_CURRENT_LIST_DIR}/layout_torchvision.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/layout_torchvision_cnn.cpp
   ${CMAKE_CURRENT_LIST_DIR}/load_weights.cpp
   ${CMAKE_CURRENT_LIST_DIR}/state_dict.cpp)

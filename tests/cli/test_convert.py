@@ -37,11 +37,19 @@ def peers():
                  "huggingface": transformers.SwinForImageClassification(transformers.SwinConfig(
                      embed_dim=48, depths=[2, 2, 2, 2], num_heads=[2, 2, 4, 4], num_labels=1000))},
         "resnet": {"timm": timm.create_model("resnet18"), "torchvision": torchvision.models.resnet18()},
+        "seresnet": {"timm": timm.create_model("seresnet18")},
+        "efficientnet": {"timm": timm.create_model("efficientnet_b0"),
+                         "torchvision": torchvision.models.efficientnet_b0()},
+        "mobilenet": {"timm": timm.create_model("mobilenetv3_large_100", bn_eps=1e-3),
+                      "torchvision": torchvision.models.mobilenet_v3_large()},
+        "regnet": {"timm": timm.create_model("regnety_004"), "torchvision": torchvision.models.regnet_y_400mf()},
     }
 
 
 PAIRS = [(kind, source, target) for kind, row in (("vit", "timm torchvision huggingface"), ("deit", "timm huggingface"),
-                                                  ("swin", "timm torchvision huggingface"), ("resnet", "timm torchvision"))
+                                                  ("swin", "timm torchvision huggingface"), ("resnet", "timm torchvision"),
+                                                  ("seresnet", "timm"), ("efficientnet", "timm torchvision"),
+                                                  ("mobilenet", "timm torchvision"), ("regnet", "timm torchvision"))
          for source in row.split() for target in row.split()]
 
 

@@ -33,6 +33,7 @@ Subject module_subject(const nlohmann::json& description);
 Subject resnet_subject(const nlohmann::json& description);
 Subject slot_subject(const nlohmann::json& description);
 Subject swin_subject(const nlohmann::json& description);
+Subject vgg_subject(const nlohmann::json& description);
 Subject vit_subject(const nlohmann::json& description);
 
 }  // namespace fovea::parity

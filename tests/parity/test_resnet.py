@@ -3,7 +3,6 @@ import pytest
 import timm
 import torch
 import torchvision
-from timm.data import resolve_model_data_config
 from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 from torch import nn
 
@@ -212,14 +211,10 @@ def test_weights_that_do_not_fit_are_refused(tool):
         tool.run(subject("resnet18"), state)
 
 
-def test_rows_are_preprocessed_as_timms(tool):
-    rows = {row["name"]: row for row in tool.ask({})["table"] if row["family"] == "resnet"}
-    assert list(rows) == [f"{slot}resnet{depth}" for slot in ("", "se", "cbam") for depth in DEPTHS]
-    for name, row in rows.items():
-        if name.startswith("cbam"):
-            config = {"input_size": (3, 224, 224), "crop_pct": 0.875, "crop_mode": "center", "interpolation": "bilinear",
-                      "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-        else:
-            config = resolve_model_data_config(None, pretrained_cfg=timm.get_pretrained_cfg(name).to_dict())
-        for key, value in config.items():
-            assert row[key] == (list(value) if isinstance(value, tuple) else value), (name, key)
+def test_cbam_rows_are_preprocessed_as_its_authors_did(tool):
+    rows = [row for row in tool.ask({})["table"] if row["name"].startswith("cbam")]
+    assert [row["name"] for row in rows] == [f"cbamresnet{depth}" for depth in DEPTHS]
+    config = {"input_size": [3, 224, 224], "crop_pct": 0.875, "crop_mode": "center", "interpolation": "bilinear",
+              "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+    for row in rows:
+        assert {key: row[key] for key in config} == config

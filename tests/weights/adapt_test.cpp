@@ -11,12 +11,22 @@ namespace fovea {
 namespace {
 
 TEST(Adapt, ClassifiersAreKnownByTheirKeys) {
-  for (const char* key : {"head.weight", "head.bias", "head.fc.weight", "head_dist.bias", "fc.weight"}) {
+  for (const char* key : {"head.weight", "head.bias", "head.fc.weight", "head_dist.bias", "fc.weight",
+                          "classifier.weight", "last_linear.bias"}) {
     EXPECT_TRUE(is_classifier(key)) << key;
   }
   for (const char* key : {"head.norm.weight", "layer1.0.se.fc.weight", "fc1.weight", "header.weight", "fc.weights"}) {
     EXPECT_FALSE(is_classifier(key)) << key;
   }
+}
+
+TEST(Adapt, AMatrixIsAOneByOneConvolution) {
+  EXPECT_TRUE(same_but_trailing_ones({2, 8}, {2, 8, 1, 1}));
+  EXPECT_TRUE(same_but_trailing_ones({2, 8, 1, 1}, {2, 8}));
+  EXPECT_TRUE(same_but_trailing_ones({2, 8}, {2, 8}));
+  EXPECT_FALSE(same_but_trailing_ones({2, 8}, {8, 2, 1, 1}));
+  EXPECT_FALSE(same_but_trailing_ones({2, 8}, {2, 8, 1, 3}));
+  EXPECT_FALSE(same_but_trailing_ones({2, 8}, {2, 1, 1, 8}));
 }
 
 TEST(Adapt, ColoursAreSummedForOneChannel) {

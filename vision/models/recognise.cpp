@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "fovea/modules/inference/init.h"
+#include "fovea/modules/weights/adapt.h"
 #include "fovea/modules/weights/load_weights.h"
 #include "fovea/vision/models/registry.h"
 
@@ -18,7 +19,7 @@ Recognition compare(const std::string& name, const StateDict& ours) {
     const at::Tensor* found = ours.find(place.name);
     if (found == nullptr) {
       result.missing.push_back(place.name);
-    } else if (found->sizes() != place.tensor.sizes()) {
+    } else if (!same_but_trailing_ones(found->sizes(), place.tensor.sizes())) {
       result.other_shape.push_back(place.name);
     } else {
       ++result.matched;

@@ -13,7 +13,7 @@ namespace fovea {
 
 struct ModelInfo {
   std::string name;              // timm's, "vit_base_patch16_224"
-  std::string family;            // "resnet", "vit", "swin"
+  std::string family;            // "resnet", "efficientnet", "vit", …
   PreprocessOptions preprocess;  // of the usual published weights
   int64_t num_classes = 1000;    // of the usual published weights; 0: they have no classifier
 };

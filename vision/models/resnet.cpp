@@ -2,36 +2,15 @@
 
 #include <ATen/ATen.h>
 
+#include "fovea/modules/channel/gate.h"
 #include "fovea/modules/error.h"
-#include "fovea/modules/inference/init.h"
 #include "fovea/modules/shape.h"
 
 namespace fovea {
 namespace {
 
-// A convolution without bias, as every one of a ResNet is, in He et al.'s initialisation, and its batch norm.
-ResidualStep make_step(const Conv2dOptions& options, double initial_weight = 1) {
-  const auto empty = [&] {
-    const SkipInit skip;
-    return Conv2d(options);
-  };
-  ResidualStep step{.conv = empty(),
-                    .bn = BatchNorm2d({.channels = options.out_channels, .initial_weight = initial_weight})};
-  step.conv->weight.set_data(init_kaiming_fan_out(step.conv->weight.sizes()));
-  return step;
-}
-
-at::Tensor run(const ResidualStep& step, const at::Tensor& x, Activation activation, const at::Tensor& residual = {}) {
-  return conv_norm(step.conv.ptr(), step.bn.ptr(), x, activation, residual);
-}
-
-void pack(ResidualStep& step) {
-  step.conv->pack_with(step.bn.get());
-}
-
-// Pixels along one side behind a layer of stride 2 and padding (kernel − 1)/2.
-int64_t halved(int64_t side) {
-  return (side + 1) / 2;
+bool is_deep(ResNetStem stem) {
+  return stem == ResNetStem::deep || stem == ResNetStem::tiered;
 }
 
 ResNetOptions checked(const ResNetOptions& options) {
@@ -46,30 +25,62 @@ ResNetOptions checked(const ResNetOptions& options) {
   require(options.stem_width > 0 && options.in_channels > 0 && options.num_classes >= 0, ErrorKind::usage,
           "ResNet: stem_width {} and in_channels {} must be positive, num_classes {} not negative", options.stem_width,
           options.in_channels, options.num_classes);
+  require(options.groups > 0 && options.base_width > 0, ErrorKind::usage,
+          "ResNet: groups {} and base_width {} must be positive", options.groups, options.base_width);
+  const bool widened = options.groups != 1 || options.base_width != 64;
+  require(!widened || options.block == ResNetBlock::bottleneck, ErrorKind::usage,
+          "ResNet: groups {} and base_width {} are for bottlenecks", options.groups, options.base_width);
+  require(!is_deep(options.stem) || options.stem_width % 8 == 0, ErrorKind::usage,
+          "ResNet: the stem_width {} of a deep stem must be a multiple of 8", options.stem_width);
   return options;
 }
 
 }  // namespace
+
+DeepStemImpl::DeepStemImpl(int64_t in_channels, int64_t first, int64_t out_channels)
+    : in_channels(in_channels), first(first), out_channels(out_channels) {
+  reset();
+}
+
+void DeepStemImpl::reset() {
+  steps = {make_conv_step({.conv = square_conv(in_channels, first, 3, 2)}),
+           make_conv_step({.conv = square_conv(first, out_channels / 2, 3)})};
+  for (size_t i = 0; i < steps.size(); ++i) {
+    register_module(std::to_string(3 * i), steps[i].conv);
+    register_module(std::to_string(3 * i + 1), steps[i].bn);
+  }
+  last = register_module("6", make_conv_step({.conv = square_conv(out_channels / 2, out_channels, 3)}).conv);
+}
+
+void DeepStemImpl::pack() {
+  for (auto& step : steps) step.pack();
+}
+
+at::Tensor DeepStemImpl::forward(const at::Tensor& x) {
+  return steps[1].run(steps[0].run(x, Activation::relu), Activation::relu);
+}
 
 ShortcutImpl::ShortcutImpl(const ResidualBlockOptions& options) : options(options) {
   reset();
 }
 
 void ShortcutImpl::reset() {
-  step = make_step({.in_channels = options.in_channels,
-                    .out_channels = options.out_channels(),
-                    .stride = options.stride,
-                    .bias = false});
-  register_module("0", step.conv);
-  register_module("1", step.bn);
+  const bool mean = options.mean_shortcut;
+  step =
+      make_conv_step({.conv = square_conv(options.in_channels, options.out_channels(), 1, mean ? 1 : options.stride)});
+  register_module(mean ? "1" : "0", step.conv);
+  register_module(mean ? "2" : "1", step.bn);
 }
 
 void ShortcutImpl::pack() {
-  fovea::pack(step);
+  step.pack();
 }
 
 at::Tensor ShortcutImpl::forward(const at::Tensor& x) {
-  return run(step, x, Activation::none);
+  if (!options.mean_shortcut || options.stride == 1) return step.run(x);
+  // Pixels of an odd side's rest are averaged among themselves.
+  return step.run(at::avg_pool2d(x, options.stride, options.stride, /*padding=*/0, /*ceil_mode=*/true,
+                                 /*count_include_pad=*/false));
 }
 
 ResidualBlockImpl::ResidualBlockImpl(const ResidualBlockOptions& options) : options(options) {
@@ -78,17 +89,15 @@ ResidualBlockImpl::ResidualBlockImpl(const ResidualBlockOptions& options) : opti
 
 void ResidualBlockImpl::reset() {
   const int64_t in = options.in_channels, width = options.width, out = options.out_channels(), stride = options.stride;
-  const auto kernel = [](int64_t from, int64_t to, int64_t side, int64_t step = 1) {
-    return Conv2dOptions{
-        .in_channels = from, .out_channels = to, .kernel = side, .stride = step, .padding = side / 2, .bias = false};
-  };
+  const int64_t inner = width * options.base_width / 64 * options.groups;
   const auto convs = options.block == ResNetBlock::basic
-                         ? std::vector{kernel(in, width, 3, stride), kernel(width, out, 3)}
-                         : std::vector{kernel(in, width, 1), kernel(width, width, 3, stride), kernel(width, out, 1)};
+                         ? std::vector{square_conv(in, width, 3, stride), square_conv(width, out, 3)}
+                         : std::vector{square_conv(in, inner, 1), square_conv(inner, inner, 3, stride, options.groups),
+                                       square_conv(inner, out, 1)};
   steps.clear();
   for (size_t i = 0; i < convs.size(); ++i) {
     // The last norm starts at 0, so that a block begins as the identity.
-    steps.push_back(make_step(convs[i], i + 1 < convs.size() ? 1 : 0));
+    steps.push_back(make_conv_step({.conv = convs[i], .norm = {.initial_weight = i + 1 < convs.size() ? 1.0 : 0.0}}));
     register_module(fmt::format("conv{}", i + 1), steps.back().conv);
     register_module(fmt::format("bn{}", i + 1), steps.back().bn);
   }
@@ -102,16 +111,28 @@ void ResidualBlockImpl::reset() {
 }
 
 void ResidualBlockImpl::pack() {
-  for (auto& step : steps) fovea::pack(step);
+  for (auto& step : steps) step.pack();
+}
+
+std::string ResidualBlockImpl::added_part() const {
+  const bool can_start = !se.is_empty() && dynamic_cast<ConstantGate*>(se.ptr().get()) != nullptr;
+  return can_start ? "se" : "";
+}
+
+void ResidualBlockImpl::start_as_plain() {
+  const double share = dynamic_cast<ConstantGate&>(*se.ptr()).make_constant();
+  const at::NoGradGuard no_grad;
+  const auto& norm = *steps.back().bn;
+  // A power of two, so that no bit is lost; new memory, for the old may be the checkpoint's.
+  norm.weight.set_data(norm.weight / share);
+  norm.bias.set_data(norm.bias / share);
 }
 
 at::Tensor ResidualBlockImpl::forward(const at::Tensor& x) {
   auto y = x;
-  for (size_t i = 0; i + 1 < steps.size(); ++i) y = run(steps[i], y, Activation::relu);
-  if (se.is_empty()) {
-    return run(steps.back(), y, Activation::relu, downsample ? downsample->forward(x) : x);
-  }
-  y = se.forward(run(steps.back(), y, Activation::none));
+  for (size_t i = 0; i + 1 < steps.size(); ++i) y = steps[i].run(y, Activation::relu);
+  if (se.is_empty()) return steps.back().run(y, Activation::relu, downsample ? downsample->forward(x) : x);
+  y = se.forward(steps.back().run(y));
   return y.add_(downsample ? downsample->forward(x) : x).relu_();
 }
 
@@ -140,18 +161,26 @@ ResNetImpl::ResNetImpl(const ResNetOptions& options) : options(checked(options))
 }
 
 void ResNetImpl::reset() {
-  const bool pooled = options.stem == ResNetStem::pooled;
-  stem = make_step({.in_channels = options.in_channels,
-                    .out_channels = options.stem_width,
-                    .kernel = pooled ? 7 : 3,
-                    .stride = pooled ? 2 : 1,
-                    .padding = pooled ? 3 : 1,
-                    .bias = false});
-  register_module("conv1", stem.conv);
+  deep = nullptr;
+  if (is_deep(options.stem)) {
+    const int64_t first = options.stem == ResNetStem::tiered ? options.stem_width / 8 * 3 : options.stem_width / 2;
+    deep = register_module("conv1", std::make_shared<DeepStemImpl>(options.in_channels, first, options.stem_width));
+    stem = {.bn = BatchNorm2d({.channels = options.stem_width})};
+  } else {
+    const bool pooled = options.stem == ResNetStem::pooled;
+    stem =
+        make_conv_step({.conv = square_conv(options.in_channels, options.stem_width, pooled ? 7 : 3, pooled ? 2 : 1)});
+    register_module("conv1", stem.conv);
+  }
   register_module("bn1", stem.bn);
   stages.clear();
-  ResidualBlockOptions block{
-      .block = options.block, .in_channels = options.stem_width, .slot = options.slot, .reduction = options.reduction};
+  ResidualBlockOptions block{.block = options.block,
+                             .in_channels = options.stem_width,
+                             .slot = options.slot,
+                             .reduction = options.reduction,
+                             .groups = options.groups,
+                             .base_width = options.base_width,
+                             .mean_shortcut = options.mean_shortcut};
   for (size_t i = 0; i < options.depths.size(); ++i) {
     block.width = options.widths[i];
     block.stride = i == 0 ? 1 : 2;
@@ -166,15 +195,19 @@ void ResNetImpl::reset() {
   }
 }
 
+ConvStep ResNetImpl::last_of_stem() const {
+  return deep ? ConvStep{.conv = deep->last, .bn = stem.bn} : stem;
+}
+
 void ResNetImpl::pack() {
-  fovea::pack(stem);
+  last_of_stem().pack();
 }
 
 at::Tensor ResNetImpl::forward_features(const at::Tensor& x) {
   require(x.defined() && x.dim() == 4 && x.size(1) == options.in_channels, ErrorKind::data,
           "ResNet: input must be [B,{},h,w], got {}", options.in_channels, shape_text(x));
   const TokenGridScope scope(grid(x.size(2), x.size(3)));
-  auto y = run(stem, x, Activation::relu);
+  auto y = last_of_stem().run(deep ? deep->forward(x) : x, Activation::relu);
   if (options.stem != ResNetStem::plain) y = at::max_pool2d(y, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
   for (const auto& stage : stages) y = stage->forward(y);
   return y;
@@ -191,7 +224,7 @@ at::Tensor ResNetImpl::classify(const at::Tensor& pooled) {
 TokenGrid ResNetImpl::grid(int64_t height, int64_t width) const {
   require(height > 0 && width > 0, ErrorKind::data, "ResNet: no pixels in a {}×{} input", height, width);
   int64_t halvings = static_cast<int64_t>(stages.size()) - 1;
-  if (options.stem == ResNetStem::pooled) halvings += 2;
+  if (options.stem == ResNetStem::pooled || is_deep(options.stem)) halvings += 2;
   if (options.stem == ResNetStem::halved) halvings += 1;
   for (int64_t i = 0; i < halvings; ++i) {
     height = halved(height);

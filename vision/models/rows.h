@@ -20,8 +20,14 @@ struct ModelRow {
   std::function<std::shared_ptr<ImageModel>(const BuildArgs&)> build;
 };
 
-std::vector<ModelRow> resnet_rows();  // resnet_table.cpp
-std::vector<ModelRow> vit_rows();     // vit_table.cpp
-std::vector<ModelRow> swin_rows();    // swin_table.cpp
+// Each in the file <family>_table.cpp.
+std::vector<ModelRow> resnet_rows();
+std::vector<ModelRow> senet_rows();
+std::vector<ModelRow> efficientnet_rows();
+std::vector<ModelRow> mobilenetv3_rows();
+std::vector<ModelRow> regnet_rows();
+std::vector<ModelRow> vgg_rows();
+std::vector<ModelRow> vit_rows();
+std::vector<ModelRow> swin_rows();
 
 }  // namespace fovea

@@ -1,11 +1,22 @@
 target_sources(fovea_vision PRIVATE
+  ${CMAKE_CURRENT_LIST_DIR}/conv_step.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/efficientnet.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/efficientnet_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/huggingface_config.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/inverted_residual.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/mobilenetv3_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/model_config.cpp
   ${CMAKE_CURRENT_LIST_DIR}/recognise.cpp
   ${CMAKE_CURRENT_LIST_DIR}/registry.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/regnet.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/regnet_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/resnet.cpp
   ${CMAKE_CURRENT_LIST_DIR}/resnet_table.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/senet.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/senet_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/swin.cpp
   ${CMAKE_CURRENT_LIST_DIR}/swin_table.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/vgg.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/vgg_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/vit.cpp
   ${CMAKE_CURRENT_LIST_DIR}/vit_table.cpp)
