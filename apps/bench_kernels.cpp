@@ -14,6 +14,8 @@
 #include "fovea/apps/signals.h"
 #include "fovea/modules/attention/additive.h"
 #include "fovea/modules/attention/decode.h"
+#include "fovea/modules/channel/cbam.h"
+#include "fovea/modules/channel/squeeze_excite.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/onednn.h"
 #include "fovea/modules/window/relative_bias.h"
@@ -24,8 +26,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr double kLeastMicroseconds = 2000;  // of one timing: shorter calls are repeated
-constexpr int kRounds = 15;                  // timings of each backend, of which the median counts
+constexpr double kLeastMicroseconds = 500;           // of one timing: shorter calls are repeated
+constexpr auto kMostTime = std::chrono::seconds(2);  // of a case, once there are kLeastRounds
+constexpr int kLeastRounds = 5;
+constexpr int kRounds = 41;  // timings of each backend, short ones, so that the median is of undisturbed ones
 
 struct KernelOptions {
   std::string filter = ".*";
@@ -37,9 +41,11 @@ using Call = std::function<at::Tensor()>;
 
 struct KernelCase {
   std::string name;
-  double operations = 0;                                         // multiplications and additions; 0: bound by memory
-  std::function<Call(const std::string& backend)> prepare = {};  // makes the inputs' call; the inputs are shared
+  double operations = 0;  // multiplications and additions; 0: bound by memory
+  // The call of one backend; all of a case share their inputs.
+  std::function<Call(const std::string& backend)> prepare = {};
   std::vector<std::string> backends = {};  // ours, LibTorch's, the formula; "" where there is none
+  Call copy = {};                          // of the input, beside what is bound by memory
 };
 
 struct Timing {
@@ -69,7 +75,9 @@ std::vector<double> interleaved(const std::vector<Call>& calls) {
     call();
     timings.back().repeats = std::max<int64_t>(1, std::llround(kLeastMicroseconds / microseconds_of(call, 1)));
   }
-  for (int round = 0; round < kRounds && stop_signal() == 0; ++round) {
+  const auto start = Clock::now();
+  const auto enough = [&](int round) { return round >= kLeastRounds && Clock::now() - start > kMostTime; };
+  for (int round = 0; round < kRounds && !enough(round) && stop_signal() == 0; ++round) {
     for (auto& timing : timings) {
       if (timing.call) timing.microseconds.push_back(microseconds_of(timing.call, timing.repeats));
     }
@@ -175,6 +183,26 @@ KernelCase additive_case(at::ScalarType type) {
   return c;
 }
 
+enum class GateKind { squeeze_excite, cbam };
+
+KernelCase gate_case(GateKind kind, const std::vector<int64_t>& shape, at::ScalarType type) {
+  const int64_t channels = shape[1], squeezed = channels / 16;
+  const auto draw = [&](const std::vector<int64_t>& sizes) { return at::randn(sizes).to(type); };
+  const auto x = draw(shape);
+  const SqueezeMlp mlp = {.fc1_weight = draw({squeezed, channels}), .fc2_weight = draw({channels, squeezed})};
+  const auto one = at::ones({1}, x.options()), zero = at::zeros({1}, x.options());
+  const SpatialScore spatial = {
+      .weight = draw({1, 2, 7, 7}), .norm_weight = one, .norm_bias = zero, .running_mean = zero, .running_var = one};
+  KernelCase c{.name = fmt::format("{} [{}]", kind == GateKind::cbam ? "cbam" : "se", fmt::join(shape, ",")),
+               .backends = {"cpu", "", "reference"}};
+  c.prepare = [=](const std::string& backend) -> Call {
+    if (kind == GateKind::squeeze_excite) return [=] { return squeeze_excite(x, {.mlp = mlp, .backend = backend}); };
+    return [=] { return cbam(x, {.mlp = mlp, .spatial = spatial, .backend = backend}); };
+  };
+  c.copy = [x] { return x.clone(); };
+  return c;
+}
+
 std::vector<KernelCase> cases(at::ScalarType type) {
   std::vector<KernelCase> all;
   for (const bool backward : {false, true}) {
@@ -191,6 +219,11 @@ std::vector<KernelCase> cases(at::ScalarType type) {
   all.push_back(head_case({"N=4096 H=2", 1, 2, 4096, 64}, false, type));
   all.push_back(decode_case(type));
   all.push_back(additive_case(type));
+  for (const auto kind : {GateKind::squeeze_excite, GateKind::cbam}) {
+    for (const auto& shape : std::vector<std::vector<int64_t>>{{8, 256, 56, 56}, {1, 256, 56, 56}, {1, 512, 7, 7}}) {
+      all.push_back(gate_case(kind, shape, type));
+    }
+  }
   return all;
 }
 
@@ -210,33 +243,37 @@ double peak(at::ScalarType type) {
 nlohmann::ordered_json row_of(const KernelCase& c, at::ScalarType type, double top) {
   std::vector<Call> calls;
   for (const auto& backend : c.backends) calls.push_back(backend.empty() ? Call() : c.prepare(backend));
+  calls.push_back(c.copy);
   const auto took = interleaved(calls);
   const auto or_null = [](double value) {
     return value > 0 ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
   };
   double best = 0;
   for (const double other : {took[1], took[2]}) best = other > 0 && (best == 0 || other < best) ? other : best;
-  return {{"case", c.name},
-          {"dtype", type == at::kFloat ? "float32" : "bfloat16"},
-          {"device", "cpu"},
-          {"ours_us", took[0]},
-          {"sdpa_us", or_null(took[1])},
-          {"naive_us", or_null(took[2])},
-          {"ratio", best / took[0]},
-          {"fraction_of_peak", or_null(c.operations / took[0] / top)}};
+  nlohmann::ordered_json row = {{"case", c.name},
+                                {"dtype", type == at::kFloat ? "float32" : "bfloat16"},
+                                {"device", "cpu"},
+                                {"ours_us", took[0]},
+                                {"sdpa_us", or_null(took[1])},
+                                {"naive_us", or_null(took[2])},
+                                {"ratio", best / took[0]},
+                                {"fraction_of_peak", or_null(c.operations / took[0] / top)}};
+  if (c.copy) row["copies"] = took[0] / took[3];  // how often the input could have been copied in our time
+  return row;
 }
 
 std::string as_text(const nlohmann::ordered_json& rows) {
-  std::string text = fmt::format("{:<34} {:<9} {:>10} {:>10} {:>10} {:>6} {:>8}\n", "case", "dtype", "ours us",
-                                 "sdpa us", "naive us", "ratio", "of peak");
+  std::string text = fmt::format("{:<34} {:<9} {:>10} {:>10} {:>10} {:>6} {:>8} {:>6}\n", "case", "dtype", "ours us",
+                                 "sdpa us", "naive us", "ratio", "of peak", "copies");
   const auto number = [](const nlohmann::ordered_json& value, double unit, const char* suffix) {
     return value.is_null() ? std::string("-") : fmt::format("{:.1f}{}", value.get<double>() * unit, suffix);
   };
   for (const auto& row : rows) {
-    text += fmt::format("{:<34} {:<9} {:>10} {:>10} {:>10} {:>6.2f} {:>8}\n", row["case"].get<std::string>(),
+    text += fmt::format("{:<34} {:<9} {:>10} {:>10} {:>10} {:>6.2f} {:>8} {:>6}\n", row["case"].get<std::string>(),
                         row["dtype"].get<std::string>(), number(row["ours_us"], 1, ""), number(row["sdpa_us"], 1, ""),
                         number(row["naive_us"], 1, ""), row["ratio"].get<double>(),
-                        number(row["fraction_of_peak"], 100, "%"));
+                        number(row["fraction_of_peak"], 100, "%"),
+                        row.contains("copies") ? number(row["copies"], 1, "") : "");
   }
   return text;
 }

@@ -3,6 +3,7 @@
 #include <c10/core/GradMode.h>
 
 #include "fovea/modules/attention/backend.h"
+#include "fovea/modules/channel/gate_cpu.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/shape.h"
 
@@ -27,15 +28,15 @@ bool has_spatial(const CbamArgs& args) {
   return args.spatial.weight.defined();
 }
 
-at::Tensor channel_gate(const at::Tensor& x, const CbamArgs& args) {
-  const auto mean = x.mean({2, 3}), largest = x.amax({2, 3});  // [B,C]
+// mean and largest over pixels [B,C] → [B,C,1,1].
+at::Tensor channel_gate(const at::Tensor& mean, const at::Tensor& largest, const CbamArgs& args) {
   const auto scores = args.light ? args.mlp((mean + largest) / 2)
-                                 : args.mlp(at::cat({mean, largest})).view({2, x.size(0), x.size(1)}).sum(0);
-  return apply_gate(scores, args.gate).view({x.size(0), x.size(1), 1, 1});
+                                 : args.mlp(at::cat({mean, largest})).view({2, mean.size(0), mean.size(1)}).sum(0);
+  return apply_gate(scores, args.gate).view({mean.size(0), mean.size(1), 1, 1});
 }
 
-at::Tensor spatial_gate(const at::Tensor& x, const CbamArgs& args) {
-  const auto mean = x.mean(1, /*keepdim=*/true), largest = x.amax(1, /*keepdim=*/true);  // [B,1,h,w]
+// mean and largest over channels [B,1,h,w] → the same.
+at::Tensor spatial_gate(const at::Tensor& mean, const at::Tensor& largest, const CbamArgs& args) {
   const auto pooled = args.light ? (mean + largest) / 2 : at::cat({mean, largest}, 1);
   return apply_gate(args.spatial(pooled), args.gate);
 }
@@ -51,12 +52,12 @@ Gated reference(const Problem& problem) {
   };
   const auto by_channel = [&](const at::Tensor& from) {
     if (!has_channel(args)) return;
-    gated.channel_gate = channel_gate(from, args);
+    gated.channel_gate = channel_gate(from.mean({2, 3}), from.amax({2, 3}), args);
     multiply(gated.channel_gate);
   };
   const auto by_pixel = [&](const at::Tensor& from) {
     if (!has_spatial(args)) return;
-    gated.spatial_gate = spatial_gate(from, args);
+    gated.spatial_gate = spatial_gate(from.mean(1, /*keepdim=*/true), from.amax(1, /*keepdim=*/true), args);
     multiply(gated.spatial_gate);
   };
   const bool reversed = args.arrangement == CbamArrangement::spatial_then_channel;
@@ -66,9 +67,39 @@ Gated reference(const Problem& problem) {
   return gated;
 }
 
+std::string cpu_refuses(const Problem& problem) {
+  const auto& [x, args] = problem;
+  const auto& mlp = args.mlp;
+  const auto& spatial = args.spatial;
+  if (differentiates({x, mlp.fc1_weight, mlp.fc1_bias, mlp.fc2_weight, mlp.fc2_bias, spatial.weight,
+                      spatial.norm_weight, spatial.norm_bias})) {
+    return "gradients (it has no backward pass)";
+  }
+  if (args.arrangement == CbamArrangement::spatial_then_channel) return "the spatial gate before that of channels";
+  return gate_cpu::refuses(x);
+}
+
+// The tensor between the gates is never written: what the spatial gate pools is x times the first gate.
+Gated run_on_cpu(const Problem& problem) {
+  const auto& [x, args] = problem;
+  Gated gated;
+  if (has_channel(args)) {
+    const auto pooled = gate_cpu::over_pixels(x, /*largest=*/true);
+    gated.channel_gate = channel_gate(pooled.mean, pooled.largest, args);
+  }
+  if (has_spatial(args)) {
+    const bool parallel = args.arrangement == CbamArrangement::parallel;
+    const auto pooled = gate_cpu::over_channels(x, parallel ? at::Tensor() : gated.channel_gate);
+    gated.spatial_gate = spatial_gate(pooled.mean, pooled.largest, args);
+  }
+  gated.output = gate_cpu::scaled(x, gated.channel_gate, gated.spatial_gate);
+  return gated;
+}
+
 const BackendTable<Gated, Problem>& backends() {
   static const BackendTable<Gated, Problem> table(
-      "cbam", {{"reference", [](const Problem&) { return std::string(); }, reference}});
+      "cbam",
+      {{"cpu", cpu_refuses, run_on_cpu}, {"reference", [](const Problem&) { return std::string(); }, reference}});
   return table;
 }
 

@@ -3,6 +3,7 @@
 #include <c10/core/GradMode.h>
 
 #include "fovea/modules/attention/backend.h"
+#include "fovea/modules/channel/gate_cpu.h"
 #include "fovea/modules/error.h"
 
 namespace fovea {
@@ -25,9 +26,24 @@ Excited reference(const Problem& problem) {
   return {x * gate, gate};
 }
 
+std::string cpu_refuses(const Problem& problem) {
+  const auto& mlp = problem.args.mlp;
+  if (differentiates({problem.x, mlp.fc1_weight, mlp.fc1_bias, mlp.fc2_weight, mlp.fc2_bias})) {
+    return "gradients (it has no backward pass)";
+  }
+  return gate_cpu::refuses(problem.x);
+}
+
+Excited run_on_cpu(const Problem& problem) {
+  const auto& [x, args] = problem;
+  const auto gate = apply_gate(args.mlp(gate_cpu::over_pixels(x, /*largest=*/false).mean), args.gate);  // [B,C]
+  return {gate_cpu::scaled(x, gate, {}), gate.view({x.size(0), x.size(1), 1, 1})};
+}
+
 const BackendTable<Excited, Problem>& backends() {
   static const BackendTable<Excited, Problem> table(
-      "squeeze_excite", {{"reference", [](const Problem&) { return std::string(); }, reference}});
+      "squeeze_excite",
+      {{"cpu", cpu_refuses, run_on_cpu}, {"reference", [](const Problem&) { return std::string(); }, reference}});
   return table;
 }
 

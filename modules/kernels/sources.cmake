@@ -6,6 +6,7 @@ target_sources(fovea_kernels PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cpu/arena.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cpu/attention.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cpu/attention_backward.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/cpu/feature_map.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cpu/window.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cpu/window_backward.cpp)
 target_link_libraries(fovea_kernels PRIVATE PkgConfig::hwy)

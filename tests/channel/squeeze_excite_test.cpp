@@ -103,7 +103,7 @@ TEST(SqueezeExcite, RefusesWhatDoesNotFit) {
 TEST(SqueezeExcite, ExplainsItsBackends) {
   const Case c(3);
   const SqueezeExciteArgs args{.mlp = as_mlp(c.weights())};
-  EXPECT_EQ(explain_squeeze_excite(c.input(), args), "reference: runs\n");
+  EXPECT_EQ(explain_squeeze_excite(c.draw({1, c.C, 2, 2}), args), "cpu: runs\nreference: could run\n");
   EXPECT_THAT(error_of([&] { squeeze_excite(c.input(), {.mlp = args.mlp, .backend = "nonesuch"}); }),
               AllOf(HasSubstr("nonesuch"), HasSubstr("reference")));
 }

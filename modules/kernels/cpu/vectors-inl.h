@@ -92,6 +92,19 @@ HWY_INLINE void store_row(const T* row, int64_t width, S* to) {
   if (k < width) store_first<T>(load(row + k), to + k, width - k);
 }
 
+HWY_INLINE float widened(float value) {
+  return value;
+}
+HWY_INLINE double widened(double value) {
+  return value;
+}
+HWY_INLINE float widened(BFloat16 value) {
+  const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
+  float wide;
+  memcpy(&wide, &bits, sizeof(wide));
+  return wide;
+}
+
 // eˣ for x ≤ 0, relative error 10⁻⁷; 0 where it is below the least normal number, NaN for NaN.
 HWY_INLINE Vector<float> exp_of_negative(Vector<float> x) {
   const Tag<float> d;

@@ -52,19 +52,6 @@ inline int64_t region_of_place(const WindowCall& call, int64_t kind, int64_t pla
   return (low ? 1 : 0) + (right ? 2 : 0);
 }
 
-HWY_INLINE float widened(float value) {
-  return value;
-}
-HWY_INLINE double widened(double value) {
-  return value;
-}
-HWY_INLINE float widened(BFloat16 value) {
-  const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
-  float wide;
-  memcpy(&wide, &bits, sizeof(wide));
-  return wide;
-}
-
 // The biases of one call: rows of scores read them with −∞ after the last place.
 template <typename T, typename S>
 class WindowBias {
