@@ -11,6 +11,7 @@
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/init.h"
 #include "fovea/modules/weights/load_weights.h"
+#include "fovea/modules/weights/weight_folder.h"
 #include "fovea/vision/models/model_config.h"
 
 namespace fovea {
@@ -24,25 +25,13 @@ struct Source {
   std::string weights;  // empty: none
 };
 
-// As timm and transformers name the weights of a folder, the first that is there.
-constexpr const char* weight_files[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
-                                        "pytorch_model.bin.index.json"};
-
-std::string folder_weights(const fs::path& folder) {
-  std::error_code error;
-  for (const char* name : weight_files) {
-    if (fs::exists(folder / name, error)) return (folder / name).string();
-  }
-  return (folder / weight_files[0]).string();  // which loading says is missing
-}
-
 Source find_source(const ModelOptions& options) {
   require(!options.model.empty() || options.weights.empty(), ErrorKind::usage, "--weights needs --model NAME");
   const std::string name = options.model.empty() ? embedded_models().front().name : options.model;
   std::error_code error;
   if (fs::is_directory(name, error)) {
     return {.config = read_model_config((fs::path(name) / "config.json").string()),
-            .weights = options.weights.empty() ? folder_weights(name) : options.weights};
+            .weights = options.weights.empty() ? weights_in(name).string() : options.weights};
   }
   Source source{.config = {.architecture = name}, .weights = options.weights};
   if (const EmbeddedModel* embedded = find_embedded(name)) {

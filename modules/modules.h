@@ -31,6 +31,7 @@
 #include "fovea/modules/channel/strip.h"
 #include "fovea/modules/channel/triplet.h"
 #include "fovea/modules/inference/conv2d.h"
+#include "fovea/modules/inference/embedding.h"
 #include "fovea/modules/inference/linear.h"
 #include "fovea/modules/inference/norm.h"
 #include "fovea/modules/inference/prepare.h"

@@ -220,6 +220,10 @@ at::Tensor written_tensor(const NamedTensor& ours, const LayoutRow& row) {
 
 const std::vector<const Layout*>& layouts() {
   static const std::vector<const Layout*> all = {&kLayoutCbam,
+                                                 &kLayoutHuggingFaceGpt2,
+                                                 &kLayoutHuggingFaceBlipText,
+                                                 &kLayoutHuggingFaceBlipVision,
+                                                 &kLayoutTutorialResNet,
                                                  &kLayoutTorchvisionVit,
                                                  &kLayoutTorchvisionSwin,
                                                  &kLayoutTorchvisionEfficientNet,

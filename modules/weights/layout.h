@@ -96,6 +96,10 @@ extern const Layout kLayoutTorchvisionVgg;
 extern const Layout kLayoutHuggingFaceVit;  // transformers, both generations of names
 extern const Layout kLayoutHuggingFaceDeit;
 extern const Layout kLayoutHuggingFaceSwin;
+extern const Layout kLayoutHuggingFaceGpt2;  // with cross attention, under the keys of TextDecoder
+extern const Layout kLayoutHuggingFaceBlipText;
+extern const Layout kLayoutHuggingFaceBlipVision;
+extern const Layout kLayoutTutorialResNet;
 extern const Layout kLayoutCbam;  // the authors' ResNet with CBAM
 
 }  // namespace fovea

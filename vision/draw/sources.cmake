@@ -1,6 +1,7 @@
 if(FOVEA_WITH_OPENCV)
   target_sources(fovea_vision PRIVATE
     ${CMAKE_CURRENT_LIST_DIR}/bars.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/blend.cpp
     ${CMAKE_CURRENT_LIST_DIR}/canvas.cpp
     ${CMAKE_CURRENT_LIST_DIR}/encode_png.cpp
     ${CMAKE_CURRENT_LIST_DIR}/layout.cpp

@@ -1,0 +1,46 @@
+#include "fovea/modules/inference/embedding.h"
+
+#include <c10/core/GradMode.h>
+
+#include "fovea/modules/error.h"
+#include "fovea/modules/inference/linear.h"
+#include "fovea/modules/inference/onednn.h"
+
+namespace fovea {
+
+EmbeddingImpl::EmbeddingImpl(const EmbeddingOptions& options) : options(options) {
+  require(options.count > 0 && options.features > 0, ErrorKind::usage,
+          "Embedding: count {} and features {} must be positive", options.count, options.features);
+  reset();
+}
+
+void EmbeddingImpl::reset() {
+  packed_.drop();
+  weight = register_parameter("weight", init_truncated_normal({options.count, options.features}, options.initial_std));
+}
+
+void EmbeddingImpl::pack() {
+  if (!onednn::supports(weight)) return;
+  packed_.set([plain = weight.detach()](at::IntArrayRef input) { return onednn::reorder_linear(plain, input); }, {},
+              weight);
+}
+
+at::Tensor EmbeddingImpl::forward(const at::Tensor& ids) {
+  require(ids.defined() && ids.scalar_type() == at::kLong, ErrorKind::data, "Embedding: expected numbers of int64");
+  if (ids.device().is_cpu() && ids.numel() > 0) {
+    const auto [least, most] = at::aminmax(ids);
+    require(least.item<int64_t>() >= 0 && most.item<int64_t>() < options.count, ErrorKind::data,
+            "Embedding: expected numbers of 0 to {}, got {} to {}", options.count - 1, least.item<int64_t>(),
+            most.item<int64_t>());
+  }
+  return at::embedding(weight, ids);
+}
+
+at::Tensor EmbeddingImpl::scores(const at::Tensor& x) {
+  if (!at::GradMode::is_enabled() && x.scalar_type() == weight.scalar_type() && packed_.valid_for(weight)) {
+    return onednn::linear(x, packed_.weight(x), packed_.bias(), Activation::none);
+  }
+  return at::linear(x, weight);
+}
+
+}  // namespace fovea
