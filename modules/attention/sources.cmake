@@ -2,6 +2,7 @@ target_sources(fovea_modules PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/additive.cpp
   ${CMAKE_CURRENT_LIST_DIR}/attention.cpp
   ${CMAKE_CURRENT_LIST_DIR}/attention_cpu.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/class_attention.cpp
   ${CMAKE_CURRENT_LIST_DIR}/coverage.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cpu_runtime.cpp
   ${CMAKE_CURRENT_LIST_DIR}/decode.cpp
@@ -17,4 +18,5 @@ target_sources(fovea_modules PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/score.cpp
   ${CMAKE_CURRENT_LIST_DIR}/sdpa.cpp
   ${CMAKE_CURRENT_LIST_DIR}/softmax.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/talking_heads.cpp
   ${CMAKE_CURRENT_LIST_DIR}/validate.cpp)

@@ -26,7 +26,17 @@ void PreNormBlockImpl::reset() {
                                                 .proj_drop = options.proj_drop}));
   norm2 = register_module("norm2", LayerNorm({.features = options.dim, .eps = options.norm_eps}));
   const auto hidden = static_cast<int64_t>(static_cast<double>(options.dim) * options.mlp_ratio);
-  mlp = register_module("mlp", Mlp({.features = options.dim, .hidden = hidden, .dropout = options.proj_drop}));
+  mlp = nullptr;
+  swiglu = nullptr;
+  if (options.swiglu) {
+    swiglu =
+        register_module("mlp", SwiGlu({.features = options.dim, .hidden = hidden / 2, .dropout = options.proj_drop}));
+  } else {
+    mlp = register_module("mlp", Mlp({.features = options.dim,
+                                      .hidden = hidden,
+                                      .activation = options.activation,
+                                      .dropout = options.proj_drop}));
+  }
   ls1 = ls2 = nullptr;
   if (options.layer_scale != 0) {
     const LayerScaleOptions scale = {.dim = options.dim, .initial = options.layer_scale};
@@ -41,7 +51,8 @@ at::Tensor PreNormBlockImpl::forward(const at::Tensor& x) {
     return add_residual(stem, drop_path->forward(scale ? scale->forward(branch) : branch));
   };
   const auto attended = joined(x, attn->forward(norm1->forward(x)), ls1);
-  return joined(attended, mlp->forward(norm2->forward(attended)), ls2);
+  const auto inner = norm2->forward(attended);
+  return joined(attended, swiglu ? swiglu->forward(inner) : mlp->forward(inner), ls2);
 }
 
 }  // namespace fovea

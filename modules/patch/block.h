@@ -6,6 +6,7 @@
 #include "fovea/modules/patch/layer_scale.h"
 #include "fovea/modules/patch/mlp.h"
 #include "fovea/modules/patch/self_attention.h"
+#include "fovea/modules/patch/swiglu.h"
 
 namespace fovea {
 
@@ -23,6 +24,8 @@ struct PreNormBlockOptions {
   double drop_path = 0;    // probability that a sample skips a branch in training
   double layer_scale = 0;  // first value of the LayerScale factors; 0: none
   double norm_eps = 1e-6;
+  Activation activation = Activation::gelu;  // of the MLP
+  bool swiglu = false;                       // the MLP is gated, and its gate counts in mlp_ratio
 };
 
 // x ← x + ls1(attn(norm1(x))), then x ← x + ls2(mlp(norm2(x))), each branch under DropPath.
@@ -39,7 +42,8 @@ class PreNormBlockImpl : public Module<PreNormBlockImpl> {
   SelfAttention attn{nullptr};
   LayerScale ls1{nullptr};  // null without layer_scale
   LayerNorm norm2{nullptr};
-  Mlp mlp{nullptr};
+  Mlp mlp{nullptr};        // null with swiglu
+  SwiGlu swiglu{nullptr};  // else null; its key is `mlp` as well
   LayerScale ls2{nullptr};
   DropPath drop_path{nullptr};
 };

@@ -13,6 +13,8 @@ struct PatchEmbedOptions {
   bool norm = false;  // LayerNorm of each token (Swin)
   double norm_eps = 1e-5;
   bool pad = false;  // fill the last row and column of patches with zeros; otherwise such a size is an error
+  bool bias = true;
+  bool cut = false;  // leave out the pixels that fill no patch, at the right and the bottom
 };
 
 // token(i, j) = norm(W·patch(i, j) + b), as a convolution of kernel = stride = patch.
@@ -24,7 +26,8 @@ class PatchEmbedImpl : public Module<PatchEmbedImpl> {
   void reset() override;
 
   // x [B,C,h·patch,w·patch] → [B,h,w,D].
-  // Throws Error(data) for another channel count, and without `pad` for a side that is no multiple of the patch.
+  // Throws Error(data) for another channel count, and without `pad` or `cut` for a side that is no multiple of the
+  // patch.
   at::Tensor forward(const at::Tensor& x);
 
   // Patches along a side of `pixels`; throws as forward does.

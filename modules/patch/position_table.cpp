@@ -7,7 +7,17 @@
 
 namespace fovea {
 
-at::Tensor resample_position_table(const at::Tensor& table, const TokenGrid& from, const TokenGrid& to) {
+at::Tensor resample_grid(const at::Tensor& grid, int64_t height, int64_t width, TableResampling resampling) {
+  const at::Tensor wide = grid.to(at::kFloat);
+  const at::Tensor resampled =
+      resampling == TableResampling::antialiased
+          ? at::_upsample_bicubic2d_aa(wide, {height, width}, /*align_corners=*/false)
+          : at::upsample_bicubic2d(wide, {height, width}, /*align_corners=*/resampling == TableResampling::corners);
+  return resampled.to(grid.scalar_type());
+}
+
+at::Tensor resample_position_table(const at::Tensor& table, const TokenGrid& from, const TokenGrid& to,
+                                   TableResampling resampling) {
   const int64_t tokens = from.prefix + from.height * from.width;
   require(table.dim() == 3 && table.size(0) == 1 && table.size(1) == tokens, ErrorKind::data,
           "resample_position_table: expected [1,{},D], got {}", tokens, shape_text(table));
@@ -17,10 +27,10 @@ at::Tensor resample_position_table(const at::Tensor& table, const TokenGrid& fro
           to.width);
   if (from.height == to.height && from.width == to.width) return table;
   const int64_t width = table.size(2);
-  auto grid = table.narrow(1, from.prefix, from.height * from.width).to(at::kFloat);
+  auto grid = table.narrow(1, from.prefix, from.height * from.width);
   grid = grid.reshape({1, from.height, from.width, width}).permute({0, 3, 1, 2});  // [1,D,h,w]
-  grid = at::_upsample_bicubic2d_aa(grid, {to.height, to.width}, /*align_corners=*/false);
-  grid = grid.permute({0, 2, 3, 1}).reshape({1, to.height * to.width, width}).to(table.scalar_type());
+  grid = resample_grid(grid, to.height, to.width, resampling);
+  grid = grid.permute({0, 2, 3, 1}).reshape({1, to.height * to.width, width});
   return to.prefix == 0 ? grid : at::cat({table.narrow(1, 0, to.prefix), grid}, 1);
 }
 

@@ -59,8 +59,9 @@ LogRelativeBiasImpl::LogRelativeBiasImpl(const LogRelativeBiasOptions& given) : 
 
 void LogRelativeBiasImpl::reset() {
   const auto [height, width] = options.window;
-  first = register_module("0", Linear({.in_features = 2, .out_features = options.hidden}));
-  second = register_module("2", Linear({.in_features = options.hidden, .out_features = options.heads, .bias = false}));
+  first = register_module("0", Linear({.in_features = 2, .out_features = options.hidden, .initial_std = 0.02}));
+  second = register_module(
+      "2", Linear({.in_features = options.hidden, .out_features = options.heads, .bias = false, .initial_std = 0.02}));
   index_ = relative_position_index(height, width);
   const auto rows = log_offsets(height, options.pretrained[0]), columns = log_offsets(width, options.pretrained[1]);
   offsets_ = at::stack({rows.repeat_interleave(columns.numel()), columns.repeat({rows.numel()})}, 1);
@@ -68,10 +69,14 @@ void LogRelativeBiasImpl::reset() {
 
 at::Tensor LogRelativeBiasImpl::bias(const at::Tensor& q, const at::Tensor& k, const PositionArgs&) const {
   check_tokens("LogRelativeBias", q, k, options.window);
+  return window_bias();
+}
+
+at::Tensor LogRelativeBiasImpl::window_bias() const {
   const auto offsets = offsets_.to(first->weight.scalar_type());
   const auto hidden = at::relu(at::linear(offsets, first->weight, first->bias));
   const auto table = at::linear(hidden, second->weight);  // [(2Wh−1)(2Ww−1),H]
-  return 16 * at::sigmoid(relative_position_bias(table, index_));
+  return relative_position_bias(16 * at::sigmoid(table), index_);
 }
 
 }  // namespace fovea

@@ -48,6 +48,7 @@ class LogRelativeBiasImpl : public Module<LogRelativeBiasImpl>, public PositionE
   explicit LogRelativeBiasImpl(const LogRelativeBiasOptions& options);
   void reset() override;
   std::vector<at::Tensor*> tables() override { return {&index_, &offsets_}; }
+  at::Tensor window_bias() const;  // [H,W²,W²]
   at::Tensor bias(const at::Tensor& q, const at::Tensor& k, const PositionArgs& args) const override;
 
   LogRelativeBiasOptions options;

@@ -7,6 +7,8 @@
 #include <iterator>
 #include <optional>
 
+#include "fovea/modules/window/relative_bias.h"
+
 namespace fovea {
 namespace {
 
@@ -34,16 +36,10 @@ std::optional<int64_t> square_root(int64_t number) {
   return root * root == number ? std::optional(root) : std::nullopt;
 }
 
-at::Tensor resample(const at::Tensor& grid, int64_t side, TableResampling resampling) {
-  switch (resampling) {
-    case TableResampling::antialiased:
-      return at::_upsample_bicubic2d_aa(grid, {side, side}, /*align_corners=*/false);
-    case TableResampling::plain:
-      return at::upsample_bicubic2d(grid, {side, side}, /*align_corners=*/false);
-    case TableResampling::corners:
-      break;
-  }
-  return at::upsample_bicubic2d(grid, {side, side}, /*align_corners=*/true);
+// W of a table of (2W−1)² rows.
+std::optional<int64_t> window_of(int64_t rows) {
+  const auto side = square_root(rows);
+  return side && *side % 2 == 1 ? std::optional((*side + 1) / 2) : std::nullopt;
 }
 
 at::Tensor adapt_positions(const at::Tensor& table, int64_t tokens, TableResampling resampling) {
@@ -51,10 +47,8 @@ at::Tensor adapt_positions(const at::Tensor& table, int64_t tokens, TableResampl
     const auto from = square_root(table.size(1) - prefix);
     const auto to = square_root(tokens - prefix);
     if (!from || !to) continue;
-    at::Tensor grid = table.slice(1, prefix).to(at::kFloat);
-    grid = grid.reshape({1, *from, *from, -1}).permute({0, 3, 1, 2});                          // [1,D,s,s]
-    grid = resample(grid, *to, resampling).permute({0, 2, 3, 1}).reshape({1, *to * *to, -1});  // [1,s'²,D]
-    return at::cat({table.slice(1, 0, prefix), grid.to(table.scalar_type())}, 1);
+    return resample_position_table(table, {.height = *from, .width = *from, .prefix = prefix},
+                                   {.height = *to, .width = *to, .prefix = prefix}, resampling);
   }
   return {};
 }
@@ -83,6 +77,9 @@ at::Tensor adapt_tensor(std::string_view key, const at::Tensor& tensor, at::IntA
   const bool convolution = is_first_convolution(key) && tensor.dim() == 4 && tensor.size(1) == kColours &&
                            shape[1] > 0 && tensor.size(0) == shape[0] && tensor.sizes().slice(2) == shape.slice(2);
   if (convolution) return adapt_input(tensor, shape[1]);
+  const bool window_table = key.ends_with("relative_position_bias_table") && tensor.dim() == 2 &&
+                            tensor.size(1) == shape[1] && window_of(tensor.size(0)) && window_of(shape[0]);
+  if (window_table) return resample_relative_bias(tensor, *window_of(shape[0]));
   const bool positions =
       key == "pos_embed" && tensor.dim() == 3 && tensor.size(0) == 1 && shape[0] == 1 && tensor.size(2) == shape[2];
   return positions ? adapt_positions(tensor, shape[1], resampling) : at::Tensor();

@@ -5,14 +5,9 @@
 
 #include <string_view>
 
-namespace fovea {
+#include "fovea/modules/patch/position_table.h"
 
-// How the authors of a layout resample position tables, all bicubic, in float32.
-enum class TableResampling {
-  antialiased,  // timm: a = −0.5, half-pixel centres, wider when it shrinks
-  plain,        // transformers: a = −0.75, half-pixel centres
-  corners,      // torchvision: a = −0.75, corners on corners
-};
+namespace fovea {
 
 // Layers that answer by class: `head`, `head.fc`, `head_dist`, `fc`, `classifier`, `last_linear`. Another number of
 // classes needs a new one.
@@ -24,7 +19,8 @@ bool same_but_trailing_ones(at::IntArrayRef a, at::IntArrayRef b);
 // The tensor in the given shape, or an undefined one where there is no way:
 // - the first convolution for other input channels: to one, the sum over colours; to more, the colours repeated and
 //   scaled by 3 / channels (timm's adapt_input_conv);
-// - a position table `pos_embed` [1,prefix+s²,D] for another square grid, its prefix kept.
+// - a position table `pos_embed` [1,prefix+s²,D] for another square grid, its prefix kept;
+// - Swin's table of relative biases [(2W−1)²,H] for another square window (resample_relative_bias).
 at::Tensor adapt_tensor(std::string_view key, const at::Tensor& tensor, at::IntArrayRef shape,
                         TableResampling resampling);
 

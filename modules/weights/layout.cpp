@@ -220,10 +220,8 @@ at::Tensor written_tensor(const NamedTensor& ours, const LayoutRow& row) {
 
 const std::vector<const Layout*>& layouts() {
   static const std::vector<const Layout*> all = {&kLayoutCbam,
-                                                 &kLayoutHuggingFaceGpt2,
-                                                 &kLayoutHuggingFaceBlipText,
-                                                 &kLayoutHuggingFaceBlipVision,
-                                                 &kLayoutTutorialResNet,
+                                                 &kLayoutHuggingFaceClip,
+                                                 &kLayoutHuggingFaceSiglip,
                                                  &kLayoutTorchvisionVit,
                                                  &kLayoutTorchvisionSwin,
                                                  &kLayoutTorchvisionEfficientNet,
@@ -231,11 +229,15 @@ const std::vector<const Layout*>& layouts() {
                                                  &kLayoutTorchvisionMobileNetV3Small,
                                                  &kLayoutTorchvisionRegNet,
                                                  &kLayoutTorchvisionVgg,
+                                                 &kLayoutHuggingFaceDinov2Registers,
+                                                 &kLayoutHuggingFaceDinov2,
                                                  &kLayoutHuggingFaceDeit,
                                                  &kLayoutHuggingFaceVit,
+                                                 &kLayoutHuggingFaceSwinV2,
                                                  &kLayoutHuggingFaceSwin,
                                                  &kLayoutDino,
                                                  &kLayoutOldSwin,
+                                                 &kLayoutDinov2,
                                                  &kLayoutTimm};
   return all;
 }
@@ -257,8 +259,12 @@ const Layout& layout_of(std::string_view whose, const StateDict& ours) {
   };
   static const Row rows[] = {
       {"timm", "", &kLayoutTimm},
+      {"torchvision", "layers.0.blocks.0.attn.logit_scale", nullptr},  // its tables need the window, no tensor tells it
       {"torchvision", "layers.0.blocks.0.attn.qkv.weight", &kLayoutTorchvisionSwin},
       {"torchvision", "dist_token", nullptr},
+      {"torchvision", "reg_token", nullptr},
+      {"torchvision", "blocks.0.ls1.gamma", nullptr},
+      {"torchvision", "norm_pre.weight", nullptr},
       {"torchvision", "cls_token", &kLayoutTorchvisionVit},
       {"torchvision", "layer0.conv1.weight", nullptr},
       {"torchvision", "conv1.0.weight", nullptr},
@@ -268,8 +274,13 @@ const Layout& layout_of(std::string_view whose, const StateDict& ours) {
       {"torchvision", "conv_stem.weight", &kLayoutTorchvisionEfficientNet},
       {"torchvision", "s1.b1.conv1.conv.weight", &kLayoutTorchvisionRegNet},
       {"torchvision", "pre_logits.fc1.weight", &kLayoutTorchvisionVgg},
+      {"huggingface", "layers.0.blocks.0.attn.logit_scale", &kLayoutHuggingFaceSwinV2},
       {"huggingface", "layers.0.blocks.0.attn.qkv.weight", &kLayoutHuggingFaceSwin},
       {"huggingface", "dist_token", &kLayoutHuggingFaceDeit},
+      {"huggingface", "reg_token", &kLayoutHuggingFaceDinov2Registers},
+      {"huggingface", "blocks.0.ls1.gamma", &kLayoutHuggingFaceDinov2},
+      {"huggingface", "norm_pre.weight", &kLayoutHuggingFaceClip},
+      {"huggingface", "attn_pool.latent", &kLayoutHuggingFaceSiglip},
       {"huggingface", "cls_token", &kLayoutHuggingFaceVit},
   };
   bool known = false;
@@ -317,11 +328,13 @@ MappedState apply_layout(const StateDict& checkpoint, std::string_view layout_na
     result.weights.add(std::move(key), std::move(tensor));
   }
   joiner.finish();
+  if (result.layout->network != nullptr) result.weights = result.layout->network->read(result.weights);
   return result;
 }
 
-StateDict write_layout(const StateDict& ours, const Layout& layout) {
+StateDict write_layout(const StateDict& given, const Layout& layout) {
   const std::vector<CompiledRow> rows = compiled(layout);
+  const StateDict ours = layout.network == nullptr ? given : layout.network->write(given);
   StateDict theirs;
   theirs.metadata = ours.metadata;
   for (const NamedTensor& named : ours) {
@@ -346,26 +359,4 @@ StateDict write_layout(const StateDict& ours, const Layout& layout) {
   return theirs;
 }
 
-namespace change {
-namespace {
-
-at::Tensor matrix_as_conv1x1(const at::Tensor& weight) {
-  return weight.dim() == 2 ? weight.reshape({weight.size(0), weight.size(1), 1, 1}) : weight;
-}
-
-at::Tensor conv1x1_as_matrix(const at::Tensor& weight) {
-  return weight.dim() == 4 && weight.size(2) == 1 && weight.size(3) == 1 ? weight.flatten(1) : weight;
-}
-
-at::Tensor swap_first_two_inputs(const at::Tensor& weight) {
-  // A tensor of another shape stays; loading will name it.
-  return weight.dim() == 4 && weight.size(1) == 2 ? weight.flip(1) : weight;
-}
-
-}  // namespace
-
-const TensorChange kMatrixToConv1x1 = {.read = matrix_as_conv1x1, .write = conv1x1_as_matrix};
-const TensorChange kSwapFirstTwoInputs = {.read = swap_first_two_inputs, .write = swap_first_two_inputs};
-
-}  // namespace change
 }  // namespace fovea

@@ -17,6 +17,12 @@ struct TensorChange {
   at::Tensor (*write)(const at::Tensor&) = nullptr;  // ours → theirs
 };
 
+// What a whole network needs beside its rows, between theirs under our names and ours.
+struct NetworkChange {
+  StateDict (*read)(const StateDict&) = nullptr;
+  StateDict (*write)(const StateDict&) = nullptr;
+};
+
 // The first number of a key: ours = (theirs + add) / divide; a row does not match where that is no whole number from 0.
 struct IndexShift {
   int64_t add = 0;
@@ -48,6 +54,7 @@ struct Layout {
   // What its files hold beside our tensors (index tables); null: nothing.
   std::vector<NamedTensor> (*extras)(const StateDict& theirs) = nullptr;
   double norm_eps = 0;  // of its LayerNorms, where that is not what our models of these keys have; 0: it is
+  const NetworkChange* network = nullptr;  // null: nothing
 };
 
 // All tables, in the order of detection. The last, "timm", is that of everything else.
@@ -77,15 +84,23 @@ StateDict write_layout(const StateDict& ours, const Layout& layout);
 // Throws Error(usage) for another name, and where they have no such network.
 const Layout& layout_of(std::string_view whose, const StateDict& ours);
 
-// Changes of rows.
+// Changes of rows and of networks.
 namespace change {
 extern const TensorChange kMatrixToConv1x1;     // [out,in] → [out,in,1,1]; other dimensions stay
 extern const TensorChange kSwapFirstTwoInputs;  // [out,2,k,k], input channels 0 and 1 exchanged
+extern const TensorChange kVectorToToken;       // [D] → [1,1,D]
+extern const TensorChange kRowsToTokens;        // [N,D] → [1,N,D]
+// With registers, timm's class token has no position: what it had is part of the token. Gated MLPs have rows of their
+// own, mlp.gated.fc1 and fc2.
+extern const NetworkChange kDinov2;
+extern const NetworkChange kSplitPoolInput;  // attn_pool.in_proj → attn_pool.q and attn_pool.kv
+extern const NetworkChange kDropKeyBias;     // of cosine attention: qkv.bias → q_bias and v_bias
 }  // namespace change
 
 extern const Layout kLayoutTimm;     // timm 0.9 and later; torchvision's ResNets have the same keys
 extern const Layout kLayoutOldSwin;  // Microsoft's Swin and timm up to 0.6
 extern const Layout kLayoutDino;     // Meta's DINO while it was trained: teacher and student
+extern const Layout kLayoutDinov2;   // Meta's DINOv2, with registers or without
 extern const Layout kLayoutTorchvisionVit;
 extern const Layout kLayoutTorchvisionSwin;
 extern const Layout kLayoutTorchvisionEfficientNet;
@@ -96,10 +111,11 @@ extern const Layout kLayoutTorchvisionVgg;
 extern const Layout kLayoutHuggingFaceVit;  // transformers, both generations of names
 extern const Layout kLayoutHuggingFaceDeit;
 extern const Layout kLayoutHuggingFaceSwin;
-extern const Layout kLayoutHuggingFaceGpt2;  // with cross attention, under the keys of TextDecoder
-extern const Layout kLayoutHuggingFaceBlipText;
-extern const Layout kLayoutHuggingFaceBlipVision;
-extern const Layout kLayoutTutorialResNet;
+extern const Layout kLayoutHuggingFaceSwinV2;
+extern const Layout kLayoutHuggingFaceDinov2;
+extern const Layout kLayoutHuggingFaceDinov2Registers;
+extern const Layout kLayoutHuggingFaceClip;  // image towers, alone or beside their texts, which are dropped
+extern const Layout kLayoutHuggingFaceSiglip;
 extern const Layout kLayoutCbam;  // the authors' ResNet with CBAM
 
 }  // namespace fovea

@@ -76,6 +76,7 @@ const Layout kLayoutTorchvisionSwin = {
             {"head.bias", "head.fc.bias"},
         },
     .extras = index_tables,
+    .network = &change::kDropKeyBias,
 };
 
 }  // namespace fovea

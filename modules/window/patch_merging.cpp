@@ -12,12 +12,11 @@ PatchMergingImpl::PatchMergingImpl(const PatchMergingOptions& options) : options
 }
 
 void PatchMergingImpl::reset() {
-  norm = register_module("norm", LayerNorm({.features = 4 * options.dim, .eps = 1e-5}));
-  reduction =
-      register_module("reduction", Linear({.in_features = 4 * options.dim,
-                                           .out_features = options.out_dim > 0 ? options.out_dim : 2 * options.dim,
-                                           .bias = false,
-                                           .initial_std = 0.02}));
+  const int64_t in = 4 * options.dim;
+  const int64_t out = options.out_dim > 0 ? options.out_dim : 2 * options.dim;
+  norm = register_module("norm", LayerNorm({.features = options.post_norm ? out : in, .eps = 1e-5}));
+  reduction = register_module("reduction",
+                              Linear({.in_features = in, .out_features = out, .bias = false, .initial_std = 0.02}));
 }
 
 at::Tensor PatchMergingImpl::forward(const at::Tensor& x) {
@@ -31,7 +30,7 @@ at::Tensor PatchMergingImpl::forward(const at::Tensor& x) {
   const auto quads = even.reshape({x.size(0), rows, 2, columns, 2, options.dim})
                          .permute({0, 1, 3, 4, 2, 5})  // the column of the four runs slower than the row
                          .reshape({x.size(0), rows, columns, 4 * options.dim});
-  return reduction->forward(norm->forward(quads));
+  return options.post_norm ? norm->forward(reduction->forward(quads)) : reduction->forward(norm->forward(quads));
 }
 
 }  // namespace fovea

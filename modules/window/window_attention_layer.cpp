@@ -8,19 +8,33 @@
 
 namespace fovea {
 
-WindowAttentionImpl::WindowAttentionImpl(const WindowAttentionOptions& options) : options(options) {
-  require(options.dim > 0 && options.heads > 0, ErrorKind::usage,
-          "WindowAttention: dim {} and heads {} must be positive", options.dim, options.heads);
-  require(options.dim % options.heads == 0, ErrorKind::usage, "WindowAttention: dim {} is not divisible by heads {}",
+void check_window_attention(const char* layer, const WindowAttentionOptions& options) {
+  require(options.dim > 0 && options.heads > 0, ErrorKind::usage, "{}: dim {} and heads {} must be positive", layer,
+          options.dim, options.heads);
+  require(options.dim % options.heads == 0, ErrorKind::usage, "{}: dim {} is not divisible by heads {}", layer,
           options.dim, options.heads);
   for (size_t side = 0; side < 2; ++side) {
     require(options.window[side] > 0 && options.shift[side] >= 0 && options.shift[side] < options.window[side] &&
                 options.grid[side] >= 0,
-            ErrorKind::usage, "WindowAttention: window {}x{}, shift {}x{} and grid {}x{} do not go together",
+            ErrorKind::usage, "{}: window {}x{}, shift {}x{} and grid {}x{} do not go together", layer,
             options.window[0], options.window[1], options.shift[0], options.shift[1], options.grid[0], options.grid[1]);
   }
-  require_probability("WindowAttention", "attn_drop", options.attn_drop);
-  require_probability("WindowAttention", "proj_drop", options.proj_drop);
+  require_probability(layer, "attn_drop", options.attn_drop);
+  require_probability(layer, "proj_drop", options.proj_drop);
+}
+
+WindowArgs window_args(const WindowAttentionOptions& options) {
+  return {.heads = options.heads, .window = options.window, .shift = options.shift, .pad_first = options.pad_first};
+}
+
+WindowTables prepared_windows(const WindowAttentionOptions& options) {
+  const auto [rows, columns] = options.grid;
+  if (rows == 0 || columns == 0) return {};
+  return window_tables(window_layout(rows, columns, window_args(options)));
+}
+
+WindowAttentionImpl::WindowAttentionImpl(const WindowAttentionOptions& options) : options(options) {
+  check_window_attention("WindowAttention", options);
   reset();
 }
 
@@ -36,17 +50,11 @@ void WindowAttentionImpl::reset() {
   proj =
       register_module("proj", Linear({.in_features = options.dim, .out_features = options.dim, .initial_std = 0.02}));
   index_ = relative_position_index(height, width);
-  windows_ = {};
-  const auto [rows, columns] = options.grid;
-  if (rows > 0 && columns > 0) windows_ = window_tables(window_layout(rows, columns, arguments()));
+  windows_ = prepared_windows(options);
 }
 
 std::vector<at::Tensor*> WindowAttentionImpl::tables() {
   return {&index_, &windows_.tokens, &windows_.padding, &windows_.places, &windows_.mask};
-}
-
-WindowArgs WindowAttentionImpl::arguments() const {
-  return {.heads = options.heads, .window = options.window, .shift = options.shift, .pad_first = options.pad_first};
 }
 
 void WindowAttentionImpl::pack() {
@@ -61,7 +69,7 @@ void WindowAttentionImpl::pack() {
 at::Tensor WindowAttentionImpl::forward(const at::Tensor& x) {
   require(x.dim() == 4 && x.size(3) == options.dim, ErrorKind::data, "WindowAttention: expected [B,h,w,{}], got {}",
           options.dim, shape_text(x));
-  WindowArgs args = arguments();
+  WindowArgs args = window_args(options);
   args.pad_row = qkv->bias;
   args.tables = &windows_;
   args.dropout = is_training() ? options.attn_drop : 0.0;

@@ -18,6 +18,13 @@ struct WindowAttentionOptions {
   double proj_drop = 0;  // dropout after the last product
 };
 
+// Throws Error(usage) naming `layer` for options that do not go together.
+void check_window_attention(const char* layer, const WindowAttentionOptions& options);
+// Heads, windows and shifts, as window_attention takes them.
+WindowArgs window_args(const WindowAttentionOptions& options);
+// The tables of options.grid; empty where it is 0.
+WindowTables prepared_windows(const WindowAttentionOptions& options);
+
 // proj(window_attention(qkv(x))). A padded token enters as zeros, so its q, k, v are the bias of `qkv`.
 // Keys `qkv.*`, `proj.*`, `relative_position_bias_table` [(2Wh−1)(2Ww−1),H].
 // Liu et al., Swin Transformer, 2021, https://arxiv.org/abs/2103.14030
@@ -37,8 +44,6 @@ class WindowAttentionImpl : public Module<WindowAttentionImpl> {
   at::Tensor relative_position_bias_table;
 
  private:
-  WindowArgs arguments() const;
-
   at::Tensor index_;      // relative_position_index
   WindowTables windows_;  // of options.grid
   PackedWeight packed_bias_;

@@ -99,6 +99,51 @@ def test_peers_load_what_is_written(networks, tmp_path, kind, source, target):
         assert list(ours) == list(state) and all(torch.equal(ours[key], state[key]) for key in state)
 
 
+DINOV2 = {"hidden_size": 384, "num_hidden_layers": 2, "num_attention_heads": 6, "image_size": 28, "patch_size": 14}
+KIN = {"depth": 2, "img_size": 28}
+TOWER = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 2, "num_attention_heads": 12}
+
+
+def kin():
+    """Networks without classifier that both have: of transformers and of timm."""
+    return {
+        "dinov2": (transformers.Dinov2Model(transformers.Dinov2Config(**DINOV2)),
+                   timm.create_model("vit_small_patch14_dinov2", **KIN)),
+        "gated": (transformers.Dinov2Model(transformers.Dinov2Config(**DINOV2, use_swiglu_ffn=True)),
+                  timm.create_model("vit_small_patch14_dinov2", **KIN, mlp_layer=timm.layers.SwiGLUPacked,
+                                    act_layer=torch.nn.SiLU, mlp_ratio=2.66667 * 2)),
+        "registers": (transformers.Dinov2WithRegistersModel(transformers.Dinov2WithRegistersConfig(**DINOV2)),
+                      timm.create_model("vit_small_patch14_reg4_dinov2", **KIN)),
+        "siglip": (transformers.SiglipVisionModel(transformers.SiglipVisionConfig(
+            **TOWER, image_size=32, patch_size=16, hidden_act="gelu")),
+            timm.create_model("vit_base_patch16_siglip_224", depth=2, img_size=32)),
+        "clip": (transformers.CLIPVisionModel(transformers.CLIPVisionConfig(
+            **TOWER, image_size=64, patch_size=32, hidden_act="quick_gelu")),
+            timm.create_model("vit_base_patch32_clip_quickgelu_224", depth=2, img_size=64, num_classes=0)),
+        "swinv2": (transformers.Swinv2Model(transformers.Swinv2Config(
+            image_size=64, embed_dim=24, depths=[2, 2], num_heads=[2, 3], window_size=4)),
+            timm.create_model("swinv2_tiny_window8_256", img_size=64, embed_dim=24, depths=(2, 2), num_heads=(2, 3),
+                              window_size=4, pretrained_window_sizes=(0, 0), num_classes=0)),
+    }
+
+
+@pytest.mark.parametrize("target", ["timm", "huggingface"])
+@pytest.mark.parametrize("kind", ["dinov2", "gated", "registers", "siglip", "clip", "swinv2"])
+def test_kin_of_vit_and_swin_go_both_ways(tmp_path, kind, target):
+    theirs, of_timm = (randomised(model) for model in kin()[kind])
+    source, sink = (theirs, kin()[kind][1]) if target == "timm" else (of_timm, kin()[kind][0])
+    write(source, tmp_path / "in.safetensors")
+    run = fovea("convert", tmp_path / "in.safetensors", tmp_path / "out.safetensors", "--layout", target)
+    assert run.returncode == 0, run.stderr
+    read_back = read(sink, tmp_path / "out.safetensors", tmp_path).eval()
+    side = theirs.config.image_size
+    image = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        found, expected = (out if isinstance(out := model(image), torch.Tensor) else out.pooler_output
+                           for model in (read_back, source))
+    assert ((found - expected).abs().max() / expected.abs().max()).item() < 1e-4
+
+
 def test_outputs_are_not_replaced_unasked(networks, tmp_path):
     source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
     write(networks["vit"]["timm"], source)

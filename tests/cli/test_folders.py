@@ -14,6 +14,7 @@ from program import DATA, IO, fovea, refused
 
 VIT = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 96, "image_size": 64,
        "patch_size": 16}
+DINOV2 = {key: value for key, value in VIT.items() if key != "intermediate_size"}
 LABELS = {"id2label": {0: "cat", 1: "dog", 2: "owl"}, "label2id": {"cat": 0, "dog": 1, "owl": 2}}
 
 
@@ -33,6 +34,14 @@ def models():
         "deit": transformers.DeiTForImageClassificationWithTeacher(transformers.DeiTConfig(**VIT, **LABELS)),
         "swin": transformers.SwinForImageClassification(transformers.SwinConfig(
             image_size=56, embed_dim=24, depths=[2, 2], num_heads=[2, 3], window_size=7, **LABELS)),
+        "swinv2": transformers.Swinv2ForImageClassification(transformers.Swinv2Config(
+            image_size=64, embed_dim=24, depths=[2, 2], num_heads=[2, 3], window_size=4,
+            pretrained_window_sizes=[3, 0], **LABELS)),
+        "dinov2": transformers.Dinov2ForImageClassification(transformers.Dinov2Config(**DINOV2, **LABELS)),
+        "dinov2 giant": transformers.Dinov2ForImageClassification(
+            transformers.Dinov2Config(**DINOV2, **LABELS, use_swiglu_ffn=True)),
+        "dinov2 registers": transformers.Dinov2WithRegistersForImageClassification(
+            transformers.Dinov2WithRegistersConfig(**DINOV2, **LABELS, num_register_tokens=3)),
     }
 
 
@@ -86,7 +95,8 @@ def save(model, folder, how=None, **options):
         (folder / "preprocessor_config.json").write_text(json.dumps(how))
 
 
-@pytest.mark.parametrize("kind", ["vit", "vit without bias", "deit", "swin"])
+@pytest.mark.parametrize("kind", ["vit", "vit without bias", "deit", "swin", "swinv2", "dinov2", "dinov2 giant",
+                                  "dinov2 registers"])
 @pytest.mark.parametrize("saved", ["published", "transformers 5", "sharded", "pickle"])
 def test_transformers_networks(photograph, tmp_path, kind, saved):
     model = randomised(models()[kind])
@@ -112,6 +122,59 @@ def test_preprocessing_of_the_folder(photograph, tmp_path, processor):
     expect_scores(answers(photograph, tmp_path), logits, LABELS["id2label"].values())
 
 
+def test_dinov2_at_another_size_than_its_table(photograph, tmp_path):
+    """As published: a table of 37×37 places, pictures of 16×16 patches."""
+    model = randomised(models()["dinov2"])
+    save(model, tmp_path, {**PROCESSORS["crop"], "crop_size": {"height": 48, "width": 48}})
+    with torch.no_grad():
+        logits = model(prepared(Image.open(photograph).convert("RGB"),
+                                {**PROCESSORS["crop"], "crop_size": {"height": 48, "width": 48}}, 48)).logits
+    expect_scores(answers(photograph, tmp_path), logits, LABELS["id2label"].values())
+
+
+TEXT = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 50,
+        "max_position_embeddings": 8, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+
+
+def towers():
+    """The network, and what of its outputs our logits are."""
+    return {
+        "clip": (transformers.CLIPModel(transformers.CLIPConfig(vision_config=VIT, text_config=TEXT,
+                                                                projection_dim=20)), "image_embeds"),
+        "clip tower": (transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**VIT)), "pooler_output"),
+        "clip projection": (transformers.CLIPVisionModelWithProjection(
+            transformers.CLIPVisionConfig(**VIT, projection_dim=20)), "image_embeds"),
+        "siglip": (transformers.SiglipModel(transformers.SiglipConfig(vision_config=VIT, text_config=TEXT)),
+                   "pooler_output"),
+        "siglip tower": (transformers.SiglipVisionModel(transformers.SiglipVisionConfig(**{**VIT, "image_size": 70})),
+                         "pooler_output"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["clip", "clip tower", "clip projection", "siglip", "siglip tower"])
+def test_image_towers(photograph, tmp_path, kind):
+    model, output = towers()[kind]
+    side = 70 if kind == "siglip tower" else 64  # which its patches do not divide
+    randomised(model)
+    save(model, tmp_path, {"size": {"height": side, "width": side}, "resample": 3})
+    run = fovea("features", photograph, "--model", tmp_path, "--output", tmp_path / "out.safetensors")
+    assert run.returncode == 0, run.stderr
+    found = load_file(tmp_path / "out.safetensors")
+    with torch.no_grad():
+        if output == "image_embeds" and kind == "clip":
+            theirs = model.visual_projection(model.vision_model(found["input"]).pooler_output)
+        elif kind == "siglip":
+            theirs = model.vision_model(found["input"]).pooler_output
+        else:
+            theirs = model(found["input"])[output]
+    assert ((found["logits"] - theirs).abs().max() / theirs.abs().max()).item() < 1e-4
+
+
+def test_classifiers_of_towers_are_refused(photograph, tmp_path):
+    save(transformers.CLIPForImageClassification(transformers.CLIPConfig(vision_config=VIT, text_config=TEXT)), tmp_path)
+    refused(fovea("classify", photograph, "--model", tmp_path), DATA, "CLIPForImageClassification is not supported")
+
+
 def test_timm_folder(photograph, tmp_path):
     """As timm.models.push_to_hf_hub writes it."""
     model = randomised(timm.create_model("vit_tiny_patch16_224", num_classes=3))
@@ -135,7 +198,7 @@ def changed(folder, file, **keys):
 
 
 @pytest.mark.parametrize("keys,cause", [
-    ({"model_type": "convnext"}, 'model_type: "convnext" is not supported; known are vit, deit, swin'),
+    ({"model_type": "convnext"}, 'model_type: "convnext" is not supported; known are vit, deit, swin, swinv2'),
     ({"model_type": 3}, "model_type: expected a string"), ({"hidden_act": "relu"}, 'hidden_act: "relu" is not supported'),
     ({"hidden_size": "48"}, "hidden_size: expected an integer, got string"), ({"hidden_size": 1.5}, "got 1.5"),
     ({"hidden_size": 10**9}, "hidden_size: expected 1 to 65536"), ({"num_hidden_layers": 0}, "expected 1 to"),

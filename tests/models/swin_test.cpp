@@ -132,6 +132,41 @@ TEST(Swin, TrainsWithEveryParameter) {
   }
 }
 
+TEST(Swin, V2StartsClosedAndKeepsItsParts) {
+  const at::NoGradGuard no_grad;
+  auto options = small();
+  options.v2 = true;
+  options.pretrained_windows = {5, 0};
+  at::manual_seed(1);
+  Swin fresh(options);
+  fresh->eval();
+  auto* stage = fresh->layers->at<SwinStageImpl>(1).blocks->at<SwinBlockImpl>(0).cosine_attn.get();
+  EXPECT_EQ(stage->cpb_mlp->options.pretrained[0], 7);
+  EXPECT_EQ(
+      fresh->layers->at<SwinStageImpl>(0).blocks->at<SwinBlockImpl>(1).cosine_attn->cpb_mlp->options.pretrained[0], 5);
+  EXPECT_EQ(fresh->layers->at<SwinStageImpl>(1).downsample->norm->weight.size(0), 48);
+  const auto tokens = at::randn({1, 14, 14, 24});
+  EXPECT_TRUE(at::equal(fresh->layers->at<SwinStageImpl>(0).forward(tokens), tokens));  // all branches have weight 0
+
+  auto model = made(options);
+  for (const auto& [h, w] : std::vector<std::pair<int64_t, int64_t>>{{28, 28}, {3, 41}, {57, 30}}) {
+    const auto grid = model->grid(h, w);
+    EXPECT_EQ(model->forward_features(at::randn({1, 1, h, w})).sizes(),
+              at::IntArrayRef({1, 48, grid.height, grid.width}));
+  }
+  const auto x = at::randn({1, 1, 28, 20});
+  const auto expected = model->forward(x);
+  const auto copy = std::dynamic_pointer_cast<SwinImpl>(model->clone());
+  EXPECT_TRUE(at::equal(copy->forward(x), expected));
+  for (auto& parameter : copy->parameters()) parameter.zero_();
+  EXPECT_TRUE(at::equal(model->forward(x), expected));
+  AttentionRecorder recorder(*model, {.layers = R"(layers\.\d\.blocks\.\d\.attn)"});
+  model->forward(x);
+  ASSERT_EQ(recorder.maps().size(), 4);
+  EXPECT_EQ(recorder.maps()[1].weights.sizes(), at::IntArrayRef({4, 2, 49, 49}));
+  EXPECT_EQ(recorder.maps()[1].shift, 3);
+}
+
 TEST(Swin, RefusesWhatCannotBe) {
   const auto with = [](auto change) {
     auto options = small();
@@ -143,6 +178,9 @@ TEST(Swin, RefusesWhatCannotBe) {
   EXPECT_ERROR(Swin(with([](auto& o) { o.depths = {2, 0}; })), ErrorKind::usage, "depths [2,0]");
   EXPECT_ERROR(Swin(with([](auto& o) { o.heads = {2, 5}; })), ErrorKind::usage, "dim 48 is not divisible by heads 5");
   EXPECT_ERROR(Swin(with([](auto& o) { o.num_classes = -1; })), ErrorKind::usage, "num_classes -1");
+  EXPECT_ERROR(Swin(with([](auto& o) { o.pretrained_windows = {7, 7}; })), ErrorKind::usage, "which has none");
+  EXPECT_ERROR(Swin(with([](auto& o) { o.v2 = true, o.pretrained_windows = {7}; })), ErrorKind::usage,
+               "pretrained_windows [7] of 2 stages of SwinV2");
   auto model = made(small());
   EXPECT_ERROR(model->forward(at::zeros({1, 3, 28, 28})), ErrorKind::data, "[B,1,h,w], got [1,3,28,28]");
   EXPECT_ERROR(model->forward(at::zeros({1, 1, 0, 28})), ErrorKind::data, "0x28");

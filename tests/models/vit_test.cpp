@@ -163,6 +163,102 @@ TEST(Vit, CastsToBfloat16AtOtherSizesToo) {
   EXPECT_LE(relative_error(narrow, exact), 2 * tolerance(at::kBFloat16));
 }
 
+TEST(Vit, KinHaveTheirTokensAndFeatures) {
+  struct Case {
+    VitOptions options;
+    int64_t prefix, width;
+  };
+  const auto with = [](auto set) {
+    auto options = small();
+    set(options);
+    return options;
+  };
+  const Case cases[] = {
+      {with([](VitOptions& o) { o.registers = 4; }), 5, 8},
+      {with([](VitOptions& o) { o.registers = 4, o.embed_prefix = false; }), 5, 8},
+      {with([](VitOptions& o) { o.class_token = false, o.pool = VitPool::average; }), 0, 8},
+      {with([](VitOptions& o) { o.pool = VitPool::average, o.fc_norm = true; }), 1, 8},
+      {with([](VitOptions& o) { o.class_token = false, o.pool = VitPool::attention; }), 0, 8},
+      {with([](VitOptions& o) { o.registers = 1, o.pool = VitPool::class_and_average; }), 2, 16},
+      {with([](VitOptions& o) { o.pre_norm = true, o.head_bias = false; }), 1, 8},
+      {with([](VitOptions& o) { o.swiglu = true; }), 1, 8},
+  };
+  const at::NoGradGuard no_grad;
+  for (const Case& one : cases) {
+    Vit model(one.options);
+    model->eval();
+    for (const auto& [h, w] : std::vector<std::pair<int64_t, int64_t>>{{12, 12}, {4, 20}, {8, 4}}) {
+      const auto features = model->forward_features(at::randn({2, 3, h, w}));
+      EXPECT_EQ(model->grid(h, w).prefix, one.prefix);
+      EXPECT_EQ(features.sizes(), at::IntArrayRef({2, one.prefix + h * w / 16, 8}));
+      EXPECT_EQ(model->pool(features).sizes(), at::IntArrayRef({2, one.width}));
+      EXPECT_EQ(model->logits(features).sizes(), at::IntArrayRef({2, 5}));
+    }
+    const auto x = at::randn({2, 3, 8, 12});
+    const auto copy = std::dynamic_pointer_cast<VitImpl>(model->clone());
+    EXPECT_TRUE(at::equal(copy->ImageModel::forward(x), model->ImageModel::forward(x)));
+    for (auto& parameter : copy->parameters()) parameter.fill_(0.01);
+    EXPECT_FALSE(at::equal(copy->ImageModel::forward(x), model->ImageModel::forward(x)));
+  }
+}
+
+TEST(Vit, MapsOfRegistersAndOfPoolingKnowTheirGrid) {
+  const at::NoGradGuard no_grad;
+  auto options = small();
+  options.registers = 4;
+  options.embed_prefix = false;
+  options.pool = VitPool::attention;
+  Vit model(options);
+  const AttentionRecorder recorder(*model, {.layers = R"(blocks\.2\.attn|attn_pool)"});
+  model->ImageModel::forward(at::randn({2, 3, 8, 24}));
+  ASSERT_EQ(recorder.maps().size(), 2);
+  const AttentionMap& block = recorder.maps()[0];
+  EXPECT_EQ(block.weights.sizes(), at::IntArrayRef({2, 2, 17, 17}));
+  EXPECT_EQ(block.grid.prefix, 5);
+  const AttentionMap& pool = recorder.maps()[1];
+  EXPECT_EQ(pool.path, "attn_pool");
+  EXPECT_EQ(pool.weights.sizes(), at::IntArrayRef({2, 2, 1, 12}));
+  EXPECT_EQ(pool.grid.height, 2);
+  EXPECT_EQ(pool.grid.width, 6);
+  EXPECT_EQ(pool.grid.prefix, 0);
+  EXPECT_LE((pool.weights.sum(-1) - 1).abs().max().item<float>(), 1e-5);
+}
+
+// Positions that the class token and the registers do not have cannot depend on the grid.
+TEST(Vit, PositionsOfPatchesAlone) {
+  const at::NoGradGuard no_grad;
+  auto options = small();
+  options.depth = 1;
+  options.registers = 2;
+  options.embed_prefix = false;
+  Vit model(options);
+  EXPECT_EQ(model->pos_embed.sizes(), at::IntArrayRef({1, 9, 8}));
+  model->pos_embed.fill_(3);
+  model->blocks->at<PreNormBlockImpl>(0).attn->proj->weight.zero_();  // each token alone
+  model->eval();
+  const auto x = at::randn({1, 3, 12, 12});
+  const auto before = model->forward_features(x);
+  model->pos_embed.normal_();
+  const auto after = model->forward_features(x);
+  EXPECT_TRUE(at::equal(before.slice(1, 0, 3), after.slice(1, 0, 3)));
+  EXPECT_FALSE(at::allclose(before.slice(1, 3), after.slice(1, 3)));
+}
+
+TEST(Vit, LeavesOutPixelsThatFillNoPatch) {
+  const at::NoGradGuard no_grad;
+  auto options = small();
+  options.image_size = 14;
+  options.cut = true;
+  Vit model(options);
+  model->eval();
+  const auto x = at::randn({1, 3, 14, 11});
+  EXPECT_EQ(model->grid(14, 11).height, 3);
+  EXPECT_EQ(model->grid(14, 11).width, 2);
+  EXPECT_LE(relative_error(model->forward_features(x), model->forward_features(x.narrow(2, 0, 12).narrow(3, 0, 8))),
+            tolerance(at::kFloat));
+  EXPECT_ERROR(model->forward_features(at::zeros({1, 3, 12, 3})), ErrorKind::data, "12x3");
+}
+
 TEST(Vit, RefusesWhatDoesNotFit) {
   const auto refused = [](auto set, const char* part) {
     auto options = small();
@@ -180,6 +276,10 @@ TEST(Vit, RefusesWhatDoesNotFit) {
   refused([](VitOptions& o) { o.in_channels = 0; }, "in_channels 0");
   refused([](VitOptions& o) { o.head_drop = 1; }, "head_drop 1");
   refused([](VitOptions& o) { o.drop_path = 2; }, "probability");
+  refused([](VitOptions& o) { o.registers = -1; }, "registers -1");
+  refused([](VitOptions& o) { o.class_token = false; }, "class_token false");
+  refused([](VitOptions& o) { o.class_token = false, o.pool = VitPool::class_and_average; }, "class_token false");
+  refused([](VitOptions& o) { o.distilled = true, o.pool = VitPool::average; }, "leave pool and fc_norm");
   Vit model(small());
   EXPECT_ERROR(model->forward_features(at::zeros({1, 1, 12, 12})), ErrorKind::data,
                "expected [B,3,h,w], got [1,1,12,12]");

@@ -12,6 +12,7 @@
                 buffers            buffer/<name> after the forward pass
                 shapes             of every parameter and buffer, in reply["shapes"]
     layout    a name of fovea's layout tables; detected unless given
+    adapt     fit position and window tables of other sizes
     attention a regular expression: attention/<path> of every map, and their geometry in reply["maps"]
     prepare   run the packed weights; train: run in training mode; dtype: float32, float64 or bfloat16
 """

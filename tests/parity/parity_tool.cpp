@@ -40,8 +40,8 @@ class Job {
   json run() {
     json answer = json::object();
     if (job_.contains("weights")) {
-      const auto report =
-          load_weights(*subject_.module, std::string(job_["weights"]), {.layout = job_.value("layout", "")});
+      const auto report = load_weights(*subject_.module, std::string(job_["weights"]),
+                                       {.adapt = job_.value("adapt", false), .layout = job_.value("layout", "")});
       answer["weights"] = report.to_string();
     }
     subject_.module->to(type_);

@@ -29,8 +29,8 @@ struct Kind {
 };
 
 constexpr Kind kinds[] = {
-    {"layer", module_subject}, {"model", named_subject}, {"resnet", resnet_subject},
-    {"slot", slot_subject},    {"swin", swin_subject},   {"vgg", vgg_subject},       {"vit", vit_subject},
+    {"cait", cait_subject}, {"layer", module_subject}, {"model", named_subject}, {"resnet", resnet_subject},
+    {"slot", slot_subject}, {"swin", swin_subject},    {"vgg", vgg_subject},     {"vit", vit_subject},
 };
 
 }  // namespace

@@ -29,6 +29,7 @@ Subject layer_subject(std::shared_ptr<Impl> layer) {
   return {layer, nullptr, [impl = layer.get()](const at::Tensor& x) { return impl->forward(x); }};
 }
 
+Subject cait_subject(const nlohmann::json& description);
 Subject module_subject(const nlohmann::json& description);
 Subject resnet_subject(const nlohmann::json& description);
 Subject slot_subject(const nlohmann::json& description);

@@ -9,6 +9,7 @@ from harness import absolute_error, images, peer_gradients, randomised, relative
 
 TINY = "swin_tiny_patch4_window7_224"
 NAMES = [name for name in timm.list_models("swin_*") if not name.startswith(("swin_s3", "swinv2"))]
+NAMES += timm.list_models("swinv2_*_window*")
 # Neither divides by the patch, a window or the merging at every stage; the last are smaller than their windows.
 SIZES = [(224, 288), (250, 199), (97, 131), (64, 33), (5, 3)]
 
@@ -149,7 +150,9 @@ TORCHVISION = {"kind": "swin", "image_size": 224, "dim": 96, "depths": [2, 2, 6,
 
 
 TORCHVISION_NAMES = {"swin_t": torchvision.models.Swin_T_Weights, "swin_s": torchvision.models.Swin_S_Weights,
-                     "swin_b": torchvision.models.Swin_B_Weights}
+                     "swin_b": torchvision.models.Swin_B_Weights, "swin_v2_t": torchvision.models.Swin_V2_T_Weights,
+                     "swin_v2_s": torchvision.models.Swin_V2_S_Weights,
+                     "swin_v2_b": torchvision.models.Swin_V2_B_Weights}
 
 
 def test_torchvisions_name_means_its_padding(tool, torchvision_tiny):

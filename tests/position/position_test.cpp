@@ -313,6 +313,8 @@ TEST(WindowBias, SwinV2sNetworkByLogOffsets) {
   for (const int64_t pretrained : {0, 5}) {
     LogRelativeBias layer({.heads = 2, .window = {3, 4}, .pretrained = {pretrained, pretrained}, .hidden = 7});
     layer->to(at::kDouble);
+    // Away from the corner of the ReLU, on which biases of 0 put the offset 0.
+    for (auto& parameter : layer->parameters()) parameter.data().normal_();
     const auto q = at::zeros({1, 2, 12, 4}, kWide);
     const auto bias = layer->bias(q, q, {});
     for (int64_t i = 0; i < 12; ++i) {

@@ -131,13 +131,15 @@ TEST(Layout, RowsReadBackWhatTheyWrite) {
       for (size_t at = 0; (at = key.find_first_of("#*")) != std::string::npos;) {
         key.replace(at, 1, key[at] == '#' ? "3" : key.starts_with('*') ? "stage." : "weight");
       }
-      if (key.empty() || ours.find(key) != nullptr) continue;
+      // A gated MLP stands in the place of a plain one.
+      if (key.empty() || ours.find(key) != nullptr || key.find(".gated.") != std::string::npos) continue;
       ours.add(key, at::randn({6, 2, 1, 1}));
     }
     const MappedState back = apply_layout(write_layout(ours, *layout), layout->name);
-    EXPECT_EQ(back.weights.size(), ours.size()) << layout->name;
+    const StateDict expected = layout->network == nullptr ? ours : layout->network->read(ours);
+    EXPECT_EQ(back.weights.size(), expected.size()) << layout->name;
     EXPECT_THAT(back.dropped, IsEmpty());
-    for (const NamedTensor& named : ours) {
+    for (const NamedTensor& named : expected) {
       const at::Tensor* found = back.weights.find(named.name);
       ASSERT_NE(found, nullptr) << layout->name << ": " << named.name;
       EXPECT_TRUE(found->equal(named.tensor)) << layout->name << ": " << named.name;

@@ -1,9 +1,6 @@
 #include "fovea/vision/models/huggingface_config.h"
 
-#include <cmath>
-#include <filesystem>
-
-#include "fovea/modules/weights/json_text.h"
+#include "fovea/vision/models/huggingface_preprocessor.h"
 #include "fovea/vision/models/swin.h"
 #include "fovea/vision/models/vit.h"
 
@@ -13,7 +10,6 @@ namespace {
 using nlohmann::json;
 
 constexpr int64_t kMostWidth = 1 << 16;  // of anything in a network
-constexpr int64_t kMostPixels = 16'384;
 constexpr int64_t kMostClasses = 10'000'000;
 
 // 224, or [224,224].
@@ -25,26 +21,28 @@ int64_t square(const JsonReader& config, const char* key, int64_t usual) {
   return config.integer(key, (*value)[0], kMostPixels);
 }
 
-std::vector<int64_t> integers(const JsonReader& config, const char* key, std::vector<int64_t> usual) {
+std::vector<int64_t> integers(const JsonReader& config, const char* key, std::vector<int64_t> usual,
+                              bool with_zero = false) {
   const json* value = config.find(key);
   if (value == nullptr) return usual;
   if (!value->is_array() || value->empty() || value->size() > 16) config.wrong(key, "a list of integers", *value);
   std::vector<int64_t> numbers;
-  for (const json& number : *value) numbers.push_back(config.integer(key, number, kMostWidth));
+  for (const json& number : *value) {
+    numbers.push_back(with_zero && number == 0 ? 0 : config.integer(key, number, kMostWidth));
+  }
   return numbers;
 }
 
-void expect_plain(const JsonReader& config) {
-  const json* activation = config.find("hidden_act");
-  const std::string name = activation == nullptr ? "gelu" : config.text("hidden_act", *activation);
-  require(name == "gelu", ErrorKind::data, "{}: hidden_act: \"{}\" is not supported, only gelu", printable(config.path),
-          printable(name));
+// "ViTForImageClassification"; empty where the file does not say.
+std::string class_name(const JsonReader& config) {
+  const json* names = config.find("architectures");
+  if (names == nullptr || !names->is_array() || names->empty()) return "";
+  return config.text("architectures", (*names)[0]);
 }
 
 bool is_classifier(const JsonReader& config) {
-  const json* names = config.find("architectures");
-  if (names == nullptr || !names->is_array() || names->empty()) return true;
-  return config.text("architectures", (*names)[0]).find("ForImageClassification") != std::string::npos;
+  const std::string name = class_name(config);
+  return name.empty() || name.find("ForImageClassification") != std::string::npos;
 }
 
 // id2label is {"0": "cat", …} in any order.
@@ -70,22 +68,40 @@ bool are_placeholders(const std::vector<std::string>& labels) {
   return true;
 }
 
-VitOptions vit_options(const JsonReader& config) {
+// int(dim · ratio) is `hidden` again, whatever the quotient rounds to.
+double ratio_of(int64_t hidden, int64_t dim) {
+  return (static_cast<double>(hidden) + 0.5) / static_cast<double>(dim);
+}
+
+constexpr JsonWord<Activation> activations[] = {{"gelu", Activation::gelu},
+                                                {"gelu_new", Activation::gelu_tanh},
+                                                {"gelu_pytorch_tanh", Activation::gelu_tanh},
+                                                {"quick_gelu", Activation::quick_gelu}};
+
+struct VitDefaults {
+  int64_t patch = 16;
+  Activation activation = Activation::gelu;
+};
+
+VitOptions vit_options(const JsonReader& config, const VitDefaults& usual = {}) {
   const int64_t dim = config.integer("hidden_size", 768, kMostWidth);
   return {.image_size = square(config, "image_size", 224),
-          .patch = square(config, "patch_size", 16),
+          .patch = square(config, "patch_size", usual.patch),
           .dim = dim,
           .depth = config.integer("num_hidden_layers", 12, kMostWidth),
           .heads = config.integer("num_attention_heads", 12, kMostWidth),
-          .mlp_ratio =
-              static_cast<double>(config.integer("intermediate_size", 3072, kMostWidth)) / static_cast<double>(dim),
+          .mlp_ratio = ratio_of(config.integer("intermediate_size", 3072, kMostWidth), dim),
           .in_channels = config.integer("num_channels", 3, kMostWidth),
-          .qkv_bias = config.boolean("qkv_bias", true)};
+          .qkv_bias = config.boolean("qkv_bias", true),
+          .activation = config.word("hidden_act", activations).value_or(usual.activation)};
 }
 
 SwinOptions swin_options(const JsonReader& config) {
   require(!config.boolean("use_absolute_embeddings", false), ErrorKind::data,
           "{}: use_absolute_embeddings is not supported", printable(config.path));
+  const Activation activation = config.word("hidden_act", activations).value_or(Activation::gelu);
+  require(activation == Activation::gelu, ErrorKind::data, "{}: hidden_act: only gelu is supported",
+          printable(config.path));
   const json* ratio = config.find("mlp_ratio");
   return {.image_size = square(config, "image_size", 224),
           .patch = square(config, "patch_size", 4),
@@ -96,83 +112,6 @@ SwinOptions swin_options(const JsonReader& config) {
           .mlp_ratio = ratio == nullptr ? 4.0 : config.number("mlp_ratio", *ratio),
           .in_channels = config.integer("num_channels", 3, kMostWidth),
           .qkv_bias = config.boolean("qkv_bias", true)};
-}
-
-// {"height": 224, "width": 224}, {"shortest_edge": 256}, or 224, which `bare` says means one or the other.
-struct Sides {
-  int64_t height = 0, width = 0;  // both 0 for a shortest edge
-  int64_t shortest = 0;
-};
-Sides read_sides(const JsonReader& config, const char* key, const json& value, bool bare_is_square) {
-  if (!value.is_object()) {
-    const int64_t side = config.integer(key, value, kMostPixels);
-    return bare_is_square ? Sides{.height = side, .width = side} : Sides{.shortest = side};
-  }
-  const JsonReader sides{config.path, value};
-  if (sides.find("shortest_edge") != nullptr) return {.shortest = sides.integer("shortest_edge", 0, kMostPixels)};
-  if (sides.find("height") == nullptr || sides.find("width") == nullptr) {
-    config.wrong(key, "height and width, or shortest_edge", value);
-  }
-  return {.height = sides.integer("height", 0, kMostPixels), .width = sides.integer("width", 0, kMostPixels)};
-}
-
-// A share whose floor(side / share) is `resized`, as preprocessing computes it back.
-double crop_share(int64_t side, int64_t resized) {
-  const double share = static_cast<double>(side) / static_cast<double>(resized);
-  const bool exact = std::floor(static_cast<double>(side) / share) == static_cast<double>(resized);
-  return exact ? share : static_cast<double>(side) / (static_cast<double>(resized) + 0.5);
-}
-
-PreprocessChanges read_preprocessor(const JsonReader& config, int64_t usual) {
-  require(config.boolean("do_resize", true), ErrorKind::data, "{}: do_resize: false is not supported",
-          printable(config.path));
-  const json* factor = config.find("rescale_factor");
-  const bool usual_scale = factor == nullptr || std::abs(config.number("rescale_factor", *factor) * 255 - 1) < 1e-6;
-  require(usual_scale && config.boolean("do_rescale", true), ErrorKind::data,
-          "{}: rescale_factor: only 1/255 is supported", printable(config.path));
-
-  const bool crop = config.boolean("do_center_crop", config.find("crop_size") != nullptr);
-  const json* size = config.find("size");
-  const Sides resized =
-      size == nullptr ? Sides{.height = usual, .width = usual} : read_sides(config, "size", *size, !crop);
-  const json* window = crop ? config.find("crop_size") : nullptr;
-  const Sides cropped = window != nullptr    ? read_sides(config, "crop_size", *window, true)
-                        : resized.height > 0 ? resized
-                                             : Sides{.height = resized.shortest, .width = resized.shortest};
-  require(cropped.height > 0 && (resized.shortest == 0 || crop), ErrorKind::data,
-          "{}: size: a shortest edge needs a crop_size of height and width", printable(config.path));
-
-  PreprocessChanges changes;
-  changes.size = {cropped.height, cropped.width};
-  changes.crop_mode = resized.shortest > 0 ? CropMode::center : CropMode::squash;
-  const int64_t resized_height = resized.shortest > 0 ? resized.shortest : resized.height;
-  changes.crop_pct = crop_share(std::min(cropped.height, cropped.width), resized_height);
-  const json* resample = config.find("resample");  // Pillow's numbers
-  const int64_t filter = resample == nullptr ? 2 : resample->is_number_integer() ? resample->get<int64_t>() : -1;
-  require(filter == 0 || filter == 2 || filter == 3, ErrorKind::data,
-          "{}: resample: expected 0 (nearest), 2 (bilinear) or 3 (bicubic), got {}", printable(config.path),
-          resample == nullptr ? "nothing" : resample->dump());
-  changes.interpolation = filter == 0   ? Interpolation::nearest
-                          : filter == 2 ? Interpolation::bilinear
-                                        : Interpolation::bicubic;
-  const bool normalise = config.boolean("do_normalize", true);
-  const std::array<double, 3> half = {0.5, 0.5, 0.5};
-  changes.mean = normalise ? config.colour("image_mean").value_or(half) : std::array{0.0, 0.0, 0.0};
-  changes.std = normalise ? config.colour("image_std").value_or(half) : std::array{1.0, 1.0, 1.0};
-  for (const double value : *changes.std) {
-    require(value > 0, ErrorKind::data, "{}: image_std: expected numbers above 0, got {}", printable(config.path),
-            value);
-  }
-  return changes;
-}
-
-PreprocessChanges preprocessing_beside(const std::string& config, int64_t side) {
-  namespace fs = std::filesystem;
-  const std::string path = (fs::path(config).parent_path() / "preprocessor_config.json").string();
-  std::error_code error;
-  const json root = fs::exists(path, error) ? read_json(path) : json::object();
-  require(root.is_object(), ErrorKind::data, "{}: expected an object, got {}", printable(path), root.type_name());
-  return read_preprocessor({path, root}, side);
 }
 
 // The model of these options, with what the caller wants instead.
@@ -188,46 +127,144 @@ NamedModel build(const ModelConfig& config, const std::string& family, Options o
   return named;
 }
 
+template <typename Impl, typename Options>
+void set_network(ModelConfig& config, const JsonReader& reader, const std::string& family, const Options& options) {
+  config.preprocess = read_huggingface_preprocessor(reader.path, options.image_size);
+  config.build = [config, options, family](const ModelArgs& args) {
+    return build<Impl>(config, family, options, args);
+  };
+}
+
+// `root` is the whole file, `own` the part of it that describes the image network.
+void describe_vit(const JsonReader& root, const JsonReader& own, ModelConfig& config) {
+  set_network<VitImpl>(config, root, "vit", vit_options(own));
+}
+
+void describe_deit(const JsonReader& root, const JsonReader& own, ModelConfig& config) {
+  require(class_name(root).find("WithTeacher") != std::string::npos || *config.num_classes == 0, ErrorKind::data,
+          "{}: a DeiT with one head on two tokens is not supported; that of two heads is WithTeacher",
+          printable(root.path));
+  VitOptions options = vit_options(own);
+  options.distilled = true;
+  set_network<VitImpl>(config, root, "vit", options);
+}
+
+void describe_swin(const JsonReader& root, const JsonReader& own, ModelConfig& config) {
+  set_network<SwinImpl>(config, root, "swin", swin_options(own));
+}
+
+void describe_swinv2(const JsonReader& root, const JsonReader& own, ModelConfig& config) {
+  SwinOptions options = swin_options(own);
+  options.v2 = true;
+  options.pretrained_windows = integers(own, "pretrained_window_sizes", {}, /*with_zero=*/true);
+  set_network<SwinImpl>(config, root, "swin", options);
+}
+
+VitOptions dinov2_options(const JsonReader& own, bool classifies) {
+  VitOptions options = vit_options(own);
+  const int64_t ratio = own.integer("mlp_ratio", 4, kMostWidth);
+  const int64_t hidden = options.dim * ratio;
+  options.swiglu = own.boolean("use_swiglu_ffn", false);
+  options.mlp_ratio =
+      options.swiglu ? ratio_of(2 * ((hidden * 2 / 3 + 7) / 8 * 8), options.dim) : ratio_of(hidden, options.dim);
+  options.layer_scale = 1;
+  if (classifies) options.pool = VitPool::class_and_average;
+  return options;
+}
+
+void describe_dinov2(const JsonReader& root, const JsonReader& own, ModelConfig& config) {
+  VitOptions options = dinov2_options(own, *config.num_classes > 0);
+  options.resampling = TableResampling::plain;
+  set_network<VitImpl>(config, root, "vit", options);
+}
+
+void describe_dinov2_registers(const JsonReader& root, const JsonReader& own, ModelConfig& config) {
+  VitOptions options = dinov2_options(own, *config.num_classes > 0);
+  options.registers = own.integer("num_register_tokens", 4, kMostWidth);
+  options.embed_prefix = false;
+  set_network<VitImpl>(config, root, "vit", options);
+}
+
+// The towers' own classifiers read tokens that no norm or no pooling has seen.
+void refuse_tower_classifier(const JsonReader& root) {
+  require(class_name(root).find("ForImageClassification") == std::string::npos, ErrorKind::data,
+          "{}: architectures: {} is not supported", printable(root.path), printable(class_name(root)));
+}
+
+void describe_clip(const JsonReader& root, const JsonReader& own, ModelConfig& config) {
+  refuse_tower_classifier(root);
+  VitOptions options = vit_options(own, {.patch = 32, .activation = Activation::quick_gelu});
+  options.pre_norm = true;
+  options.head_bias = false;
+  options.cut = options.image_size % options.patch != 0;
+  const bool projects = class_name(root) != "CLIPVisionModel";
+  config.num_classes = projects ? root.integer("projection_dim", 512, kMostWidth) : 0;
+  set_network<VitImpl>(config, root, "vit", options);
+}
+
+void describe_siglip(const JsonReader& root, const JsonReader& own, ModelConfig& config) {
+  refuse_tower_classifier(root);
+  require(own.boolean("vision_use_head", true), ErrorKind::data, "{}: vision_use_head: false is not supported",
+          printable(root.path));
+  VitOptions options = vit_options(own, {.activation = Activation::gelu_tanh});
+  options.class_token = false;
+  options.pool = VitPool::attention;
+  options.cut = options.image_size % options.patch != 0;
+  config.num_classes = 0;
+  set_network<VitImpl>(config, root, "vit", options);
+}
+
+struct Type {
+  const char* name;  // of model_type
+  double norm_eps;   // of the LayerNorms, where the file does not say
+  void (*describe)(const JsonReader& root, const JsonReader& own, ModelConfig& config);
+  const char* part = nullptr;  // the member that describes the image network; null: the file does
+};
+constexpr Type types[] = {
+    {"vit", 1e-12, describe_vit},
+    {"deit", 1e-12, describe_deit},
+    {"swin", 1e-5, describe_swin},
+    {"swinv2", 1e-5, describe_swinv2},
+    {"dinov2", 1e-6, describe_dinov2},
+    {"dinov2_with_registers", 1e-6, describe_dinov2_registers},
+    {"clip", 1e-5, describe_clip, "vision_config"},
+    {"clip_vision_model", 1e-5, describe_clip},
+    {"siglip", 1e-6, describe_siglip, "vision_config"},
+    {"siglip_vision_model", 1e-6, describe_siglip},
+};
+
+const Type& find_type(const JsonReader& reader, const std::string& name) {
+  std::string known;
+  for (const Type& type : types) {
+    if (name == type.name) return type;
+    known += (known.empty() ? "" : ", ") + std::string(type.name);
+  }
+  fail(ErrorKind::data, "{}: model_type: \"{}\" is not supported; known are {}", printable(reader.path),
+       printable(name), known);
+}
+
 }  // namespace
 
 ModelConfig read_huggingface_config(const JsonReader& reader) {
   ModelConfig config;
   config.architecture = reader.text("model_type", *reader.find("model_type"));
-  const std::string& type = config.architecture;
-  require(type == "vit" || type == "deit" || type == "swin", ErrorKind::data,
-          "{}: model_type: \"{}\" is not supported; known are vit, deit, swin", printable(reader.path),
-          printable(type));
-  expect_plain(reader);
+  const Type& type = find_type(reader, config.architecture);
   config.labels = read_labels(reader);
   const auto labelled = static_cast<int64_t>(config.labels.size());
   config.num_classes =
       is_classifier(reader) ? reader.integer("num_labels", labelled > 0 ? labelled : 2, kMostClasses) : 0;
   if (*config.num_classes != labelled || are_placeholders(config.labels)) config.labels.clear();
-  const json* eps = reader.find("layer_norm_eps");
-  config.norm_eps = eps == nullptr ? (type == "swin" ? 1e-5 : 1e-12) : reader.number("layer_norm_eps", *eps);
+
+  static const json nothing = json::object();
+  const json* part = type.part == nullptr ? &reader.object : reader.find(type.part);
+  const JsonReader own{reader.path, part == nullptr ? nothing : *part};
+  require(own.object.is_object(), ErrorKind::data, "{}: {}: expected an object, got {}", printable(reader.path),
+          type.part == nullptr ? "the file" : type.part, own.object.type_name());
+  const json* eps = own.find("layer_norm_eps");
+  config.norm_eps = eps == nullptr ? type.norm_eps : own.number("layer_norm_eps", *eps);
   require(config.norm_eps > 0 && config.norm_eps < 1, ErrorKind::data, "{}: layer_norm_eps: expected 0 to 1, got {}",
           printable(reader.path), config.norm_eps);
-
-  int64_t side = 0;
-  if (type == "swin") {
-    const SwinOptions options = swin_options(reader);
-    side = options.image_size;
-    config.preprocess = preprocessing_beside(reader.path, side);
-    config.build = [config, options](const ModelArgs& args) { return build<SwinImpl>(config, "swin", options, args); };
-    return config;
-  }
-  VitOptions options = vit_options(reader);
-  if (type == "deit") {
-    const json* names = reader.find("architectures");
-    const bool teacher = names != nullptr && names->dump().find("WithTeacher") != std::string::npos;
-    require(teacher || *config.num_classes == 0, ErrorKind::data,
-            "{}: a DeiT with one head on two tokens is not supported; that of two heads is WithTeacher",
-            printable(reader.path));
-    options.distilled = true;
-  }
-  side = options.image_size;
-  config.preprocess = preprocessing_beside(reader.path, side);
-  config.build = [config, options](const ModelArgs& args) { return build<VitImpl>(config, "vit", options, args); };
+  type.describe(reader, own, config);
   return config;
 }
 

@@ -31,7 +31,11 @@ class ImageModel {
   // architecture does not take.
   virtual TokenGrid grid(int64_t height, int64_t width) const = 0;
 
-  at::Tensor forward(const at::Tensor& x) { return logits(forward_features(x)); }
+  at::Tensor forward(const at::Tensor& x) {
+    const at::Tensor features = forward_features(x);
+    const TokenGridScope scope(grid(x.size(2), x.size(3)));  // of attention within the head
+    return logits(features);
+  }
 
   // The same object as a torch module (parameters, train(), to()).
   virtual torch::nn::Module& module() = 0;

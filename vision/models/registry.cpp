@@ -11,8 +11,8 @@ namespace {
 
 // The families, in the order in which `fovea models` lists them.
 using Family = std::vector<ModelRow> (*)();
-constexpr Family families[] = {resnet_rows, senet_rows, efficientnet_rows, mobilenetv3_rows,
-                               regnet_rows, vgg_rows,   vit_rows,          swin_rows};
+constexpr Family families[] = {resnet_rows, senet_rows, efficientnet_rows, mobilenetv3_rows, regnet_rows,
+                               vgg_rows,    vit_rows,   swin_rows,         cait_rows};
 
 const std::vector<ModelRow>& rows() {
   static const std::vector<ModelRow> all = [] {

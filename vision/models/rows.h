@@ -29,5 +29,6 @@ std::vector<ModelRow> regnet_rows();
 std::vector<ModelRow> vgg_rows();
 std::vector<ModelRow> vit_rows();
 std::vector<ModelRow> swin_rows();
+std::vector<ModelRow> cait_rows();
 
 }  // namespace fovea

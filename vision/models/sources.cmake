@@ -1,8 +1,11 @@
 target_sources(fovea_vision PRIVATE
+  ${CMAKE_CURRENT_LIST_DIR}/cait.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/cait_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/conv_step.cpp
   ${CMAKE_CURRENT_LIST_DIR}/efficientnet.cpp
   ${CMAKE_CURRENT_LIST_DIR}/efficientnet_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/huggingface_config.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/huggingface_preprocessor.cpp
   ${CMAKE_CURRENT_LIST_DIR}/inverted_residual.cpp
   ${CMAKE_CURRENT_LIST_DIR}/mobilenetv3_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/model_config.cpp

@@ -21,7 +21,8 @@ SwinStageImpl::SwinStageImpl(const SwinStageOptions& options) : options(options)
 void SwinStageImpl::reset() {
   downsample = nullptr;
   if (options.merge) {
-    downsample = register_module("downsample", PatchMerging({.dim = options.dim / 2, .out_dim = options.dim}));
+    downsample = register_module(
+        "downsample", PatchMerging({.dim = options.dim / 2, .out_dim = options.dim, .post_norm = options.v2}));
   }
   blocks = register_module("blocks", torch::nn::ModuleList());
   for (const auto& block : options.blocks) blocks->push_back(SwinBlock(block));
@@ -60,6 +61,10 @@ SwinImpl::SwinImpl(const SwinOptions& options) : options(options) {
   require(*std::min_element(options.depths.begin(), options.depths.end()) > 0, ErrorKind::usage,
           "Swin: depths [{}] must be positive", fmt::join(options.depths, ","));
   require(options.num_classes >= 0, ErrorKind::usage, "Swin: num_classes {} is negative", options.num_classes);
+  const auto& trained = options.pretrained_windows;
+  require(trained.empty() || (options.v2 && trained.size() == options.depths.size()), ErrorKind::usage,
+          "Swin: pretrained_windows [{}] of {} stages of {}", fmt::join(trained, ","), options.depths.size(),
+          options.v2 ? "SwinV2" : "Swin, which has none");
   reset();
 }
 
@@ -68,9 +73,10 @@ SwinStageOptions SwinImpl::stage_options(size_t stage, int64_t side) const {
   const int64_t dim = options.dim << stage;
   const int64_t window = timm ? std::min(options.window, side) : options.window;
   const int64_t shift = timm && side <= window ? 0 : window / 2;
+  const auto& trained = options.pretrained_windows;
   const int64_t before = std::accumulate(options.depths.begin(), options.depths.begin() + stage, int64_t{0});
   const int64_t total = std::accumulate(options.depths.begin(), options.depths.end(), int64_t{0});
-  SwinStageOptions made{.dim = dim, .merge = stage > 0};
+  SwinStageOptions made{.dim = dim, .merge = stage > 0, .v2 = options.v2};
   for (int64_t i = 0; i < options.depths[stage]; ++i) {
     const int64_t own_shift = i % 2 == 0 ? 0 : shift;
     made.blocks.push_back({.attention = {.dim = dim,
@@ -83,7 +89,9 @@ SwinStageOptions SwinImpl::stage_options(size_t stage, int64_t side) const {
                                          .attn_drop = options.attn_drop,
                                          .proj_drop = options.proj_drop},
                            .mlp_ratio = options.mlp_ratio,
-                           .drop_path = drop_path_rate(options.drop_path, before + i, total)});
+                           .drop_path = drop_path_rate(options.drop_path, before + i, total),
+                           .v2 = options.v2,
+                           .pretrained_window = trained.empty() ? 0 : trained[stage]});
   }
   return made;
 }

@@ -1,4 +1,4 @@
-// Swin Transformer.
+// Swin Transformer and Swin Transformer V2.
 #pragma once
 
 #include <torch/nn/modules/container/modulelist.h>
@@ -35,12 +35,16 @@ struct SwinOptions {
   double proj_drop = 0;  // after the products of attention and MLP
   double head_drop = 0;  // of the pooled features
   double drop_path = 0;  // probability that a sample skips a branch of the last block, rising linearly from 0
+  bool v2 = false;       // SwinV2: attention by cosines, norms behind the branches and behind the merging
+  std::vector<int64_t> pretrained_windows = {};  // SwinV2: sides of the windows that the weights of each stage were
+                                                 // trained with; 0 or empty: the own ones
 };
 
 struct SwinStageOptions {
   int64_t dim = 0;     // width of a token
   bool merge = false;  // starts with patch merging, from dim/2
   std::vector<SwinBlockOptions> blocks = {};
+  bool v2 = false;  // its merging too
 };
 
 // Patch merging, then blocks. Keys `downsample.*` with merge, `blocks.N.*`.
@@ -81,6 +85,7 @@ FOVEA_MODULE(SwinHead);
 // Any input size: windows stay those of image_size (timm's strict_img_size=False), see SwinPadding for the remainders.
 // Liu et al., Swin Transformer: Hierarchical Vision Transformer using Shifted Windows, 2021,
 // https://arxiv.org/abs/2103.14030
+// Liu et al., Swin Transformer V2: Scaling Up Capacity and Resolution, 2022, https://arxiv.org/abs/2111.09883
 class SwinImpl : public Module<SwinImpl>, public ImageModel {
  public:
   explicit SwinImpl(const SwinOptions& options);
