@@ -220,8 +220,12 @@ at::Tensor written_tensor(const NamedTensor& ours, const LayoutRow& row) {
 
 const std::vector<const Layout*>& layouts() {
   static const std::vector<const Layout*> all = {&kLayoutCbam,
+                                                 &kLayoutHuggingFaceGpt2,
+                                                 &kLayoutHuggingFaceBlipText,
                                                  &kLayoutHuggingFaceClip,
                                                  &kLayoutHuggingFaceSiglip,
+                                                 &kLayoutHuggingFaceBlipVision,
+                                                 &kLayoutTutorialResNet,
                                                  &kLayoutTorchvisionVit,
                                                  &kLayoutTorchvisionSwin,
                                                  &kLayoutTorchvisionEfficientNet,

@@ -116,6 +116,10 @@ extern const Layout kLayoutHuggingFaceDinov2;
 extern const Layout kLayoutHuggingFaceDinov2Registers;
 extern const Layout kLayoutHuggingFaceClip;  // image towers, alone or beside their texts, which are dropped
 extern const Layout kLayoutHuggingFaceSiglip;
+extern const Layout kLayoutHuggingFaceGpt2;  // with cross attention, under the keys of TextDecoder
+extern const Layout kLayoutHuggingFaceBlipText;
+extern const Layout kLayoutHuggingFaceBlipVision;
+extern const Layout kLayoutTutorialResNet;
 extern const Layout kLayoutCbam;  // the authors' ResNet with CBAM
 
 }  // namespace fovea

@@ -11,12 +11,14 @@ target_sources(fovea_formats PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/torch_file.cpp
   ${CMAKE_CURRENT_LIST_DIR}/torch_state.cpp
   ${CMAKE_CURRENT_LIST_DIR}/torch_values.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/weight_folder.cpp
   ${CMAKE_CURRENT_LIST_DIR}/zip_archive.cpp)
 
 target_sources(fovea_modules PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/adapt.cpp
   ${CMAKE_CURRENT_LIST_DIR}/added_part.cpp
   ${CMAKE_CURRENT_LIST_DIR}/layout.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/layout_captioners.cpp
   ${CMAKE_CURRENT_LIST_DIR}/layout_cbam.cpp
   ${CMAKE_CURRENT_LIST_DIR}/layout_change.cpp
   ${CMAKE_CURRENT_LIST_DIR}/layout_huggingface.cpp
