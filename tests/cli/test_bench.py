@@ -52,7 +52,7 @@ def test_bench_kernels():
         assert list(row) == ["case", "dtype", "device", "ours_us", "sdpa_us", "naive_us", "ratio", "fraction_of_peak"]
         assert row["device"] == "cpu" and 0 < row["fraction_of_peak"] < 10
         assert row["ratio"] == pytest.approx(min(row["sdpa_us"], row["naive_us"]) / row["ours_us"])
-    assert "ours us" in fovea("bench", "kernels", "--filter", "stage 4 B=1$").stdout
+    assert "ours us" in fovea("bench", "kernels", "--filter", "stage 4 B=1$", "--threads", "1").stdout
 
 
 def test_bench_kernels_refuses():
