@@ -1,0 +1,60 @@
+#include "fovea/captioning/generation/scores.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <limits>
+
+namespace fovea {
+namespace {
+
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+
+at::Tensor with_repetition_penalty(const at::Tensor& scores, const at::Tensor& tokens, double penalty) {
+  const auto there = scores.gather(1, tokens);
+  return scores.scatter(1, tokens, at::where(there < 0, there * penalty, there / penalty));
+}
+
+// Forbids the tokens that would complete a run of `size` tokens a second time.
+void ban_repeated(at::Tensor& scores, const at::Tensor& tokens, int64_t size) {
+  const int64_t length = tokens.size(1);
+  if (length < size) return;
+  auto table = scores.accessor<float, 2>();
+  for (int64_t row = 0; row < tokens.size(0); ++row) {
+    const auto* const first = tokens[row].const_data_ptr<int64_t>();
+    const auto* const last = first + length - (size - 1);  // of the run that the next token completes
+    for (const int64_t* run = first; run + size <= first + length; ++run) {
+      if (std::equal(run, run + size - 1, last)) table[row][run[size - 1]] = kNever;
+    }
+  }
+}
+
+}  // namespace
+
+at::Tensor penalised(const at::Tensor& scores, const at::Tensor& tokens, const GenerationOptions& options) {
+  auto result = options.repetition_penalty == 1 ? scores.clone()
+                                                : with_repetition_penalty(scores, tokens, options.repetition_penalty);
+  if (options.no_repeat_ngram > 0) ban_repeated(result, tokens.contiguous(), options.no_repeat_ngram);
+  if (options.end_token >= 0 && tokens.size(1) < options.min_length) {
+    result.select(1, options.end_token).fill_(kNever);
+  }
+  return result;
+}
+
+at::Tensor warped(const at::Tensor& scores, const GenerationOptions& options, int64_t least) {
+  auto result = options.temperature == 1 ? scores : scores / options.temperature;
+  if (options.top_k > 0) {
+    const int64_t kept = std::min(std::max(options.top_k, least), scores.size(1));
+    const auto lowest = std::get<0>(result.topk(kept)).narrow(1, kept - 1, 1);
+    result = result.masked_fill(result < lowest, kNever);
+  }
+  if (options.top_p < 1) {
+    const auto [sorted, order] = result.sort(1, /*descending=*/false);
+    auto out = at::softmax(sorted, 1).cumsum(1) <= 1 - options.top_p;
+    out.narrow(1, out.size(1) - least, least).fill_(false);
+    result = result.masked_fill(out.scatter(1, order, out), kNever);
+  }
+  return result;
+}
+
+}  // namespace fovea

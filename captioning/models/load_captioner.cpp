@@ -1,0 +1,98 @@
+#include "fovea/captioning/models/load_captioner.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "fovea/captioning/models/caption_config.h"
+#include "fovea/modules/error.h"
+#include "fovea/modules/inference/init.h"
+#include "fovea/modules/weights/load_weights.h"
+#include "fovea/modules/weights/weight_folder.h"
+
+namespace fovea {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The tensors behind `part.theirs`, without that prefix.
+StateDict part_of(const StateDict& checkpoint, const CaptionerPart& part) {
+  std::vector<NamedTensor> tensors;
+  for (const NamedTensor& named : checkpoint) {
+    if (!named.name.starts_with(part.theirs)) continue;
+    std::string name = named.name.substr(part.theirs.size());
+    if (std::ranges::find(part.dropped, name) == part.dropped.end()) tensors.push_back({std::move(name), named.tensor});
+  }
+  return StateDict(std::move(tensors));
+}
+
+void refuse_strangers(const StateDict& checkpoint, const std::vector<CaptionerPart>& parts, const std::string& file) {
+  std::vector<std::string> strangers;
+  for (const NamedTensor& named : checkpoint) {
+    const bool known =
+        std::ranges::any_of(parts, [&](const CaptionerPart& part) { return named.name.starts_with(part.theirs); });
+    if (!known) strangers.push_back(printable(named.name));
+  }
+  const size_t count = strangers.size();
+  strangers.resize(std::min<size_t>(count, 5));
+  require(count == 0, ErrorKind::data, "{}: does not fit the captioner: {} unexpected: {}", file, count,
+          fmt::join(strangers, ", "));
+}
+
+std::string load_parts(torch::nn::Module& model, std::vector<CaptionerPart> parts, const StateDict& checkpoint,
+                       const std::string& file) {
+  // Salesforce's own file of BLIP names its image tower as timm does.
+  const bool original = std::ranges::any_of(
+      checkpoint, [](const NamedTensor& named) { return named.name.starts_with("visual_encoder."); });
+  for (CaptionerPart& part : parts) {
+    if (original && part.theirs == "vision_model.")
+      part = {.theirs = "visual_encoder.", .ours = part.ours, .layout = "timm", .norm_eps = part.norm_eps};
+  }
+  refuse_strangers(checkpoint, parts, file);
+  std::string text;
+  for (const CaptionerPart& part : parts) {
+    const auto child = model.named_children()[part.ours];
+    const LoadReport report =
+        load_weights(*child, part_of(checkpoint, part), fmt::format("{} ({}*)", file, part.theirs),
+                     {.layout = part.layout, .norm_eps = part.norm_eps});
+    text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", part.ours, report.to_string());
+  }
+  return text;
+}
+
+}  // namespace
+
+LoadedCaptioner load_captioner(const std::string& folder, const std::string& weights) {
+  std::error_code error;
+  const std::string tutorial = fs::exists(fs::path(folder) / "config.json", error) ? "" : tutorial_weights(folder);
+  const fs::path path = !weights.empty()    ? fs::path(weights)
+                        : !tutorial.empty() ? fs::path(tutorial)
+                                            : weights_in(folder);
+  const std::string file = printable(path.native());
+
+  LoadedCaptioner loaded;
+  CaptionerConfig config;
+  StateDict checkpoint;
+  if (tutorial.empty()) {
+    config = read_caption_config((fs::path(folder) / "config.json").string());
+    loaded.tokenizer = std::make_shared<const Tokenizer>(load_tokenizer(folder));
+    checkpoint = load_state_dict(path);
+  } else {
+    loaded.tokenizer = std::make_shared<const Tokenizer>(load_tokenizer(folder));
+    checkpoint = load_state_dict(path);
+    config = read_tutorial_config(checkpoint, *loaded.tokenizer, file);
+  }
+  loaded.name = config.name;
+  loaded.preprocess = config.preprocess;
+  loaded.tokens = config.tokens;
+  {
+    const SkipInit skip;
+    loaded.model = config.build();
+  }
+  loaded.report = fmt::format("{}: {}", file, load_parts(loaded.model->module(), config.parts, checkpoint, file));
+  loaded.model->module().eval();
+  return loaded;
+}
+
+}  // namespace fovea
