@@ -18,7 +18,10 @@ struct Command {
 };
 
 Command add_classify(CLI::App& program, CommonOptions& common);
+Command add_caption(CLI::App& program, CommonOptions& common);
 Command add_overlay(CLI::App& program, CommonOptions& common);
+Command add_evaluate(CLI::App& program, CommonOptions& common);
+Command add_report(CLI::App& program, CommonOptions& common);
 Command add_features(CLI::App& program, CommonOptions& common);
 Command add_bench_model(CLI::App& program, CommonOptions& common);
 Command add_bench_kernels(CLI::App& program, CommonOptions& common);  // after add_bench_model

@@ -33,11 +33,11 @@ int run(int argc, char** argv, CommonOptions& common) {
   CLI::App program("Attention for computer vision: classify images and see where the network looked.", "fovea");
   program.set_version_flag("--version", "fovea " FOVEA_VERSION);
   program.require_subcommand(1);
-  const Command commands[] = {add_classify(program, common), add_overlay(program, common),
-                              add_features(program, common), add_bench_model(program, common),
-                              add_bench_kernels(program, common),
-                              add_inspect(program, common),  add_convert(program, common),
-                              add_models(program, common),   add_train(program, common)};
+  const Command commands[] = {
+      add_classify(program, common),    add_caption(program, common),       add_overlay(program, common),
+      add_evaluate(program, common),    add_report(program, common),        add_features(program, common),
+      add_bench_model(program, common), add_bench_kernels(program, common), add_inspect(program, common),
+      add_convert(program, common),     add_models(program, common),        add_train(program, common)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -12,7 +12,7 @@
 #include "fovea/apps/resources.h"
 #include "fovea/apps/signals.h"
 #include "fovea/datasets/embedded.h"
-#include "fovea/datasets/idx_dataset.h"
+#include "fovea/datasets/labelled_data.h"
 #include "fovea/datasets/labels.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/weights/load_weights.h"
@@ -46,14 +46,15 @@ struct Start {
 Start start(const TrainArguments& options) {
   at::manual_seed(static_cast<uint64_t>(options.seed));
   Start start;
-  if (!options.labels.empty()) start.labels = read_labels(options.labels);
+  start.labels = options.labels.empty() ? labels_of_data(options.data) : read_labels(options.labels);
   const EmbeddedModel* const embedded = find_embedded(options.model.model);
   if (embedded != nullptr) {
     start.named = create_embedded(embedded->name);
     if (start.labels.empty()) start.labels = read_labels(resource(embedded->labels).string());
   } else {
     require(options.model.classes || !start.labels.empty(), ErrorKind::usage,
-            "--model {} needs --classes or --labels, so that it fits the data", printable(options.model.model));
+            "--model {} needs --classes or --labels, so that it fits data of IDX files",
+            printable(options.model.model));
     start.named = create_model(
         options.model.model, {.num_classes = options.model.classes.value_or(static_cast<int64_t>(start.labels.size())),
                               .image_size = options.model.image_size});
@@ -61,7 +62,7 @@ Start start(const TrainArguments& options) {
   const int64_t classes = start.named.info.num_classes;
   const auto names = static_cast<int64_t>(start.labels.size());
   require(names == 0 || names == classes, ErrorKind::usage, "{}: {} labels, but the model has {} classes",
-          printable(options.labels), names, classes);
+          printable(options.labels.empty() ? options.data : options.labels), names, classes);
   require(options.model.classes.value_or(classes) == classes, ErrorKind::usage, "{} has {} classes, {} were asked for",
           start.named.info.name, classes, options.model.classes.value_or(0));
   if (!options.model.weights.empty()) {
@@ -92,7 +93,7 @@ int run(const TrainArguments& options, const CommonOptions& common) {
   const Runtime runtime = select_runtime(common);
   require(runtime.dtype == at::kFloat, ErrorKind::usage, "train: weights are trained in float32, leave --dtype out");
   const auto [named, labels] = start(options);
-  const IdxFolder data = open_idx_folder(options.data, named.info.num_classes);
+  const LabelledData data = open_labelled_data(options.data, named.info.num_classes);
   named.model->module().to(runtime.device);
   std::optional<Network> teacher;
   if (!options.teacher.empty()) teacher = load_network({.model = {.model = options.teacher}}, runtime);
@@ -141,7 +142,11 @@ Command add_train(CLI::App& program, CommonOptions& common) {
   auto options = std::make_shared<TrainArguments>();
   add_model_options(*app, options->model);
   app->get_option("--model")->required();
-  app->add_option("--data", options->data, "Folder of MNIST's kind (IDX files)")->required()->type_name("PATH");
+  app->add_option(
+         "--data", options->data,
+         "Folder with a subfolder of images for each class (below train/ and test/, or alone), or of IDX files")
+      ->required()
+      ->type_name("PATH");
   app->add_option("--labels", options->labels, "Names of the classes, one a line")->type_name("FILE");
   app->add_option("--output", options->output, "Folder for weights and state")->required()->type_name("DIR");
   app->add_option("--teacher", options->teacher, "Embedded network or folder whose answers are learned too")

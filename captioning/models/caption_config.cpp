@@ -164,8 +164,18 @@ CaptionerConfig read_blip(const JsonReader& config) {
   result.tokens = {.start = or_usual(token({text}, "bos_token_id"), 30522),
                    .end = or_usual(token({text}, "sep_token_id"), 102),  // its eos_token_id is not used
                    .pad = or_usual(token({text}, "pad_token_id"), 0)};
-  PreprocessChanges usual = read_huggingface_preprocessor(config.path, vit.image_size);
-  result.preprocess = usual.applied_to({});
+  // What its own processor takes where no file says otherwise.
+  result.preprocess = {.height = vit.image_size,
+                       .width = vit.image_size,
+                       .crop_pct = 1,
+                       .crop_mode = CropMode::squash,
+                       .interpolation = Interpolation::bicubic,
+                       .mean = {0.48145466, 0.4578275, 0.40821073},
+                       .std = {0.26862954, 0.26130258, 0.27577711}};
+  std::error_code error;
+  if (fs::exists(fs::path(config.path).parent_path() / "preprocessor_config.json", error)) {
+    result.preprocess = read_huggingface_preprocessor(config.path, vit.image_size).applied_to({});
+  }
   return result;
 }
 

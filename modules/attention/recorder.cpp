@@ -13,7 +13,9 @@ namespace fovea {
 struct AttentionRecorder::State : std::enable_shared_from_this<AttentionRecorder::State> {
   RecorderOptions options;
   std::unordered_map<const torch::nn::Module*, std::string> paths;  // of the layers that match
+  std::unordered_map<const torch::nn::Module*, std::string> taps;   // of those whose output is asked for
   std::vector<AttentionMap> maps;
+  std::vector<LayerOutput> outputs;
 };
 
 namespace {
@@ -31,17 +33,26 @@ Scopes& scopes() {
   return instance;
 }
 
+std::unordered_map<const torch::nn::Module*, std::string> matching_modules(const torch::nn::Module& model,
+                                                                           const char* option,
+                                                                           const std::string& expression) {
+  const RE2 pattern(expression, RE2::Quiet);
+  require(pattern.ok(), ErrorKind::usage, "AttentionRecorder: {} '{}': {}", option, expression, pattern.error());
+  std::unordered_map<const torch::nn::Module*, std::string> paths;
+  for (const auto& item : model.named_modules()) {
+    if (RE2::FullMatch(item.key(), pattern)) paths.emplace(item.value().get(), item.key());
+  }
+  require(!paths.empty(), ErrorKind::usage, "AttentionRecorder: {} '{}' matches no module", option, expression);
+  return paths;
+}
+
 }  // namespace
 
 AttentionRecorder::AttentionRecorder(const torch::nn::Module& model, const RecorderOptions& options)
     : state_(std::make_shared<State>()), outer_(scopes().recorder) {
-  const RE2 pattern(options.layers, RE2::Quiet);
-  require(pattern.ok(), ErrorKind::usage, "AttentionRecorder: layers '{}': {}", options.layers, pattern.error());
   state_->options = options;
-  for (const auto& item : model.named_modules()) {
-    if (RE2::FullMatch(item.key(), pattern)) state_->paths.emplace(item.value().get(), item.key());
-  }
-  require(!state_->paths.empty(), ErrorKind::usage, "AttentionRecorder: layers '{}' matches no module", options.layers);
+  state_->paths = matching_modules(model, "layers", options.layers);
+  if (!options.outputs.empty()) state_->taps = matching_modules(model, "outputs", options.outputs);
   scopes().recorder = state_.get();
 }
 
@@ -53,8 +64,13 @@ const std::vector<AttentionMap>& AttentionRecorder::maps() const {
   return state_->maps;
 }
 
+const std::vector<LayerOutput>& AttentionRecorder::outputs() const {
+  return state_->outputs;
+}
+
 void AttentionRecorder::clear() {
   state_->maps.clear();
+  state_->outputs.clear();
 }
 
 TokenGridScope::TokenGridScope(const TokenGrid& grid) : outer_(scopes().grid) {
@@ -117,6 +133,23 @@ size_t add(const torch::nn::Module* module, MapKind kind, const at::Tensor& weig
   }
   scope.recorder->maps.push_back(std::move(map));
   return scope.recorder->maps.size() - 1;
+}
+
+void output(const torch::nn::Module* module, const at::Tensor& value, int64_t channel_dim) {
+  auto* recorder = scopes().recorder;
+  if (recorder == nullptr || !recorder->taps.contains(module)) return;
+  const size_t index = recorder->outputs.size();
+  recorder->outputs.push_back({.path = recorder->taps.at(module),
+                               .value = value.detach(),
+                               .gradient = {},
+                               .channel_dim = channel_dim,
+                               .grid = current_grid()});
+  if (!value.requires_grad()) return;
+  value.register_hook([state = recorder->weak_from_this(), index](const at::Tensor& grad) {
+    if (const auto alive = state.lock(); alive && index < alive->outputs.size()) {
+      alive->outputs[index].gradient = grad.detach();
+    }
+  });
 }
 
 void add_gradient(size_t index, const at::Tensor& output,

@@ -49,11 +49,21 @@ struct AttentionMap {
   bool pad_first = false;  // Swin: the grid is padded, then rolled (torchvision); false: rolled, then padded (timm)
 };
 
+// What a layer that is no attention gave on the way: the output of a norm or of a stage.
+struct LayerOutput {
+  std::string path;         // of the module: "blocks.11.norm1", "layer4"
+  at::Tensor value;         // detached
+  at::Tensor gradient;      // d(loss)/d(value), filled by backward
+  int64_t channel_dim = 1;  // of value: 1 in [B,C,h,w], the last in [B,N,C] and [B,h,w,C]
+  TokenGrid grid;
+};
+
 struct RecorderOptions {
   std::string layers = ".*";          // RE2, full match on the path of the attention module
   std::vector<int64_t> queries = {};  // rows of token attention to keep; empty: all. Windows always give all rows
   bool gradients = false;             // fill AttentionMap::gradient on backward, fused attention stays on
   bool differentiable = false;        // matching layers run on the reference backend, maps stay in the autograd graph
+  std::string outputs = "";           // RE2, full match on the path: norms and stages whose output is kept; empty: none
 };
 
 // Active in the thread that made it, until it is destroyed; the innermost one records.
@@ -65,8 +75,9 @@ class AttentionRecorder {
   AttentionRecorder(const AttentionRecorder&) = delete;
   AttentionRecorder& operator=(const AttentionRecorder&) = delete;
 
-  const std::vector<AttentionMap>& maps() const;  // in the order of the forward pass
-  void clear();                                   // forget the maps, keep recording
+  const std::vector<AttentionMap>& maps() const;    // in the order of the forward pass
+  const std::vector<LayerOutput>& outputs() const;  // likewise
+  void clear();                                     // forget all of them, keep recording
 
   struct State;
 
@@ -111,6 +122,8 @@ struct WindowScope {
 // Adds a map and returns its index. Fills path, grid, window and shift from the scopes.
 size_t add(const torch::nn::Module* module, MapKind kind, const at::Tensor& weights,
            const std::vector<int64_t>& queries = {});
+// Keeps what `module` gave where a recorder asked for it.
+void output(const torch::nn::Module* module, const at::Tensor& value, int64_t channel_dim);
 // Calls back with the gradient of `output` and stores what `to_map_gradient` makes of it in map `index`.
 void add_gradient(size_t index, const at::Tensor& output,
                   const std::function<at::Tensor(const at::Tensor&)>& to_map_gradient);

@@ -1,5 +1,6 @@
 #include "fovea/modules/inference/norm.h"
 
+#include "fovea/modules/attention/recorder.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/init.h"
 
@@ -16,7 +17,9 @@ void LayerNormImpl::reset() {
 }
 
 at::Tensor LayerNormImpl::forward(const at::Tensor& x) {
-  return at::layer_norm(x, {options.features}, weight, bias, options.eps);
+  const auto y = at::layer_norm(x, {options.features}, weight, bias, options.eps);
+  recording::output(this, y, /*channel_dim=*/-1);
+  return y;
 }
 
 BatchNorm2dImpl::BatchNorm2dImpl(const BatchNorm2dOptions& options) : options(options) {

@@ -6,14 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from program import FOVEA, IO, USAGE, errors, fovea, refused
+from program import FOVEA, IO, SOURCE, USAGE, errors, fovea, refused
 
 
 def overlay(image, output, *more, model="fovea_vit_fashion", method="attention"):
     return fovea("overlay", image, "--model", model, "--method", method, "--output", output, *more)
 
 
-METHODS = [("fovea_vit_fashion", "attention"), ("fovea_vit_fashion", "rollout"), ("fovea_swin_fashion", "attention"),
+OF_TOKENS = ["attention", "rollout", "gradient-rollout", "gradient-attention", "relevance"]
+OF_CLASSES = ["gradcam", "gradcam++", "layercam", "eigencam"]
+METHODS = [*(("fovea_vit_fashion", method) for method in OF_TOKENS + OF_CLASSES),
+           *(("fovea_swin_fashion", method) for method in OF_TOKENS + OF_CLASSES),
+           *(("fovea_seresnet_fashion", method) for method in OF_CLASSES),
            ("fovea_cbamresnet_fashion", "channel"), ("fovea_cbamresnet_fashion", "spatial"),
            ("fovea_seresnet_fashion", "channel")]
 
@@ -48,10 +52,26 @@ def test_layers_and_heads_differ(photograph, tmp_path):
     assert len({(tmp_path / name / "cat.attention.png").read_bytes() for name in ("0", "last", "path")}) == 1
 
 
+@pytest.mark.parametrize("method", ["relevance", "gradcam"])
+def test_classes_and_queries_differ(photograph, tmp_path, method):
+    more = [[], ["--class", "Bag"], ["--class", "0"]] + ([["--query", "9"]] if method == "relevance" else [])
+    for number, options in enumerate(more):
+        assert overlay(photograph, tmp_path / str(number), *options, method=method).returncode == 0
+    pictures = {(tmp_path / str(n) / f"cat.{method}.png").read_bytes() for n in range(len(more))}
+    assert len(pictures) == len(more)
+    labels = (SOURCE / "datasets/labels/fashion-mnist.txt").read_text().splitlines()
+    assert overlay(photograph, tmp_path / "index", "--class", str(labels.index("Bag")), method=method).returncode == 0
+    assert (tmp_path / f"index/cat.{method}.png").read_bytes() == (tmp_path / f"1/cat.{method}.png").read_bytes()
+
+
 @pytest.mark.parametrize("model,method,more", [
     ("fovea_vit_fashion", "channel", []), ("fovea_vit_fashion", "spatial", []),
     ("fovea_seresnet_fashion", "attention", []), ("fovea_seresnet_fashion", "spatial", []),
-    ("fovea_swin_fashion", "rollout", []), ("fovea_vit_fashion", "attention", ["--layer", "99"]),
+    ("fovea_seresnet_fashion", "relevance", []), ("fovea_vit_fashion", "attention", ["--class", "Coat"]),
+    ("fovea_vit_fashion", "relevance", ["--class", "whale"]), ("fovea_vit_fashion", "relevance", ["--class", "10"]),
+    ("fovea_vit_fashion", "relevance", ["--layer", "0"]), ("fovea_vit_fashion", "rollout", ["--query", "50"]),
+    ("fovea_vit_fashion", "gradcam", ["--layer", "blocks.0.mlp"]), ("fovea_vit_fashion", "gradcam", ["--query", "1"]),
+    ("fovea_vit_fashion", "attention", ["--layer", "99"]),
     ("fovea_vit_fashion", "attention", ["--layer", "blocks.9.attn"]), ("fovea_vit_fashion", "attention", ["--head", "4"]),
     ("fovea_cbamresnet_fashion", "channel", ["--head", "0"]), ("fovea_vit_fashion", "rollout", ["--layer", "0"]),
 ])

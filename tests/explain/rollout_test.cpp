@@ -120,17 +120,13 @@ TEST(Rollout, SaysWhatItJoined) {
 }
 
 TEST(Rollout, RefusesWhatItIsNotDefinedFor) {
-  auto windows = random_maps(2, 0);
-  windows[1].window = 2;
-  windows[1].path = "layers.0.blocks.0.attn";
-  EXPECT_ERROR(rollout(windows), ErrorKind::usage, "rollout: layers.0.blocks.0.attn attends within windows");
   auto rows = random_maps(2, 1);
   rows[0].queries = {0};
   EXPECT_ERROR(rollout(rows), ErrorKind::usage, "blocks.0.attn needs all rows, 1 were recorded");
   auto grids = random_maps(2, 1);
   grids[0].grid = {.height = 4, .width = 3, .prefix = 1};
   EXPECT_ERROR(rollout(grids), ErrorKind::data,
-               "blocks.1.attn has 3x4 patches and 1 prefix tokens, blocks.0.attn has 4x3 and 1");
+               "blocks.0.attn has 4x3 patches and 1 prefix tokens, blocks.1.attn behind it 3x4 and 1");
   auto cross = random_maps(2, 1);
   cross[0].weights = at::zeros({1, 3, 5, 13});
   EXPECT_ERROR(rollout(cross), ErrorKind::data, "weights of 1x3x5x13");

@@ -14,6 +14,7 @@
     layout    a name of fovea's layout tables; detected unless given
     adapt     fit position and window tables of other sizes
     attention a regular expression: attention/<path> of every map, and their geometry in reply["maps"]
+    explain   {"method", "layer", "head", "query", "class"}, all but the first optional: "heat" and "logits" alone
     prepare   run the packed weights; train: run in training mode; dtype: float32, float64 or bfloat16
 """
 import json

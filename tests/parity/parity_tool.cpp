@@ -11,6 +11,7 @@
 #include "fovea/modules/inference/init.h"
 #include "fovea/modules/inference/prepare.h"
 #include "fovea/modules/weights/load_weights.h"
+#include "fovea/vision/explain/methods.h"
 #include "fovea/vision/models/registry.h"
 #include "subjects.h"
 
@@ -67,6 +68,7 @@ class Job {
 
   void forward(json& answer) {
     const StateDict input = load_state_dict(std::string(job_["input"]));
+    if (job_.contains("explain")) return explain_with(job_["explain"], input.find("input")->to(type_));
     const bool differentiate = wants("gradients");
     const auto x = input.find("input")->to(type_).requires_grad_(differentiate);
     const at::AutoGradMode mode(differentiate);
@@ -85,6 +87,20 @@ class Job {
     if (wants("buffers")) {
       for (const auto& buffer : subject_.module->named_buffers()) add("buffer/" + buffer.key(), buffer.value());
     }
+  }
+
+  void explain_with(const json& options, const at::Tensor& x) {
+    const auto integer = [&](const char* key) {
+      return options.contains(key) ? std::optional<int64_t>(options[key].get<int64_t>()) : std::nullopt;
+    };
+    const Explanation seen = explain(*subject_.model, x,
+                                     {.method = options.at("method"),
+                                      .layer = options.value("layer", ""),
+                                      .head = integer("head"),
+                                      .query = integer("query"),
+                                      .target = integer("class")});
+    add("heat", seen.heat.values);
+    add("logits", seen.logits);
   }
 
   // Logits of a model by its parts, so that these come out too; the plain output of a layer.

@@ -43,7 +43,8 @@ struct BarOptions {
 // numbers of the strongest and weakest channels.
 Image draw_bars(const Image& original, const ChannelGates& gates, const BarOptions& options = {});
 
-// The bytes of a PNG file.
+// The bytes of a PNG file, and of a JPEG file of quality 88.
 std::string encode_png(const Image& image);
+std::string encode_jpeg(const Image& image);
 
 }  // namespace fovea

@@ -27,4 +27,8 @@ std::string encode_png(const Image&) {
   refuse("encode_png");
 }
 
+std::string encode_jpeg(const Image&) {
+  refuse("encode_jpeg");
+}
+
 }  // namespace fovea

@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "fovea/modules/error.h"
+#include "fovea/vision/explain/flow.h"
+#include "fovea/vision/explain/relevance.h"
 #include "fovea/vision/explain/stitch_windows.h"
 
 namespace fovea {
@@ -73,18 +75,15 @@ HeatMap attention_heat(const std::vector<AttentionMap>& maps, const AttentionHea
   const int64_t tokens = cells + (map.window > 0 ? 0 : map.grid.prefix);
   require(!options.query || (*options.query >= 0 && *options.query < tokens), ErrorKind::usage,
           "query {}: {} has tokens 0…{}", options.query.value_or(0), map.path, tokens - 1);
-  const int64_t windows = map.window > 0 ? window_layout(map).windows() : 1;
-  const int64_t batch = map.weights.size(0) / windows;
-  require(options.image >= 0 && options.image < batch, ErrorKind::usage, "image {}: the batch of {} has images 0…{}",
-          options.image, map.path, batch - 1);
 
-  const at::Tensor weights = map.weights.detach().narrow(0, options.image * windows, windows);
-  const at::Tensor heat = map.window > 0 ? window_heat(weights, map, options) : row_heat(weights[0], map, options);
-  return {.values = heat.to(at::kCPU, at::kFloat).contiguous(),
-          .method = "attention",
+  const at::Tensor weights =
+      options.gradients ? gradient_attention(map, options.image) : of_image(map, map.weights, options.image);
+  const at::Tensor heat = map.window > 0 ? window_heat(weights, map, options) : row_heat(weights, map, options);
+  return {.values = heat.contiguous(),
+          .method = options.gradients ? "gradient attention" : "attention",
           .layer = map.path,
           .detail = describe_choice(map, heads, options),
-          .unit = "attention weight"};
+          .unit = options.gradients ? "attention times gradient" : "attention weight"};
 }
 
 }  // namespace fovea

@@ -11,12 +11,13 @@
 namespace fovea {
 
 struct AttentionHeatOptions {
-  std::string layer;                 // see select_map; the last unless given
+  std::string layer = {};            // see select_map; the last unless given
   std::optional<int64_t> head = {};  // from 0; the mean of all heads unless given
   std::optional<int64_t> query =
-      {};             // whose row: a token, prefix tokens counted first (windows: a cell, in row order);
-                      // unless given the CLS token, or the mean of all queries where there is no prefix
-  int64_t image = 0;  // index in the batch
+      {};                  // whose row: a token, prefix tokens counted first (windows: a cell, in row order);
+                           // unless given the CLS token, or the mean of all queries where there is no prefix
+  int64_t image = 0;       // index in the batch
+  bool gradients = false;  // max(0, A ⊙ ∂(logit)/∂A) in place of A; needs recorded gradients
 };
 
 // How strongly the query attends to each patch: maps of any model → [h,w] of its grid (of the stage, in Swin).

@@ -19,12 +19,13 @@ struct RolloutOptions {
   std::optional<int64_t> query = {};     // the token to follow, prefix tokens counted first; unless given CLS, or the
                                          // mean of all tokens where there is no prefix
   int64_t image = 0;                     // index in the batch
+  bool gradients = false;  // gradient rollout: max(0, A ⊙ ∂(logit)/∂A) in place of A; needs recorded gradients
 };
 
-// row(query) of Â_L·…·Â_1 with Â = (A + I)/row sums, A [N,N] the fused heads of a layer; prefix tokens dropped → [h,w].
+// row(query) of Â_L·…·Â_1 with Â = (A + I)/row sums, A [N,N] the fused heads of a layer; prefix tokens dropped → [h,w]
+// of the first layer's grid. Through Swin's windows and merged patches as flow.h says; every row sums to 1 there too.
 // `maps` hold all rows of the self-attention of every layer, first layer first.
-// Throws Error(usage) when the maps hold no token attention, attend within windows (their tokens change from stage to
-// stage), or lack rows; Error(data) when the layers differ in their tokens.
+// Throws as follow_back does, and Error(usage) for a head that a layer has not.
 HeatMap rollout(const std::vector<AttentionMap>& maps, const RolloutOptions& options = {});
 
 }  // namespace fovea

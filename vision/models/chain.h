@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "fovea/modules/attention/recorder.h"
 #include "fovea/modules/module.h"
 
 namespace fovea {
@@ -30,6 +31,7 @@ class ChainImpl : public Module<ChainImpl<Block>> {
   at::Tensor forward(const at::Tensor& x) {
     auto y = x;
     for (const auto& block : blocks) y = block->forward(y);
+    recording::output(this, y, /*channel_dim=*/1);
     return y;
   }
 

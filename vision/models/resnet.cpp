@@ -153,6 +153,7 @@ void ResNetStageImpl::reset() {
 at::Tensor ResNetStageImpl::forward(const at::Tensor& x) {
   auto y = x;
   for (const auto& block : blocks) y = block->forward(y);
+  recording::output(this, y, /*channel_dim=*/1);
   return y;
 }
 

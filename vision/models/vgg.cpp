@@ -72,6 +72,7 @@ at::Tensor VggFeaturesImpl::forward(const at::Tensor& x) {
     if (i > 0) y = halve(y);
     for (const auto& step : stages[i]) y = step.run(y, Activation::relu);
   }
+  recording::output(this, y, /*channel_dim=*/1);
   return y;
 }
 

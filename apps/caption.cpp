@@ -1,0 +1,238 @@
+// fovea caption: what is on each image in words, and for each word where the network looked.
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "fovea/apps/arguments.h"
+#include "fovea/apps/batch.h"
+#include "fovea/apps/command.h"
+#include "fovea/apps/device.h"
+#include "fovea/apps/output.h"
+#include "fovea/apps/picture_file.h"
+#include "fovea/apps/progress.h"
+#include "fovea/apps/signals.h"
+#include "fovea/captioning/models/caption.h"
+#include "fovea/modules/error.h"
+#include "fovea/modules/inference/prepare.h"
+#include "fovea/vision/draw/word_sheet.h"
+
+namespace fovea {
+namespace {
+
+constexpr size_t batch_size = 8;  // images a forward pass
+
+struct CaptionArguments {
+  std::string model;
+  std::string weights;
+  ImageOptions images;
+  std::string prompt;
+  int64_t beams = 1;
+  int64_t n_best = 1;
+  int64_t max_length = 0;
+  int64_t min_length = 0;
+  int64_t no_repeat = 0;
+  int64_t seed = 0;
+  std::optional<double> top_p;
+  double temperature = 1;
+  double repetition_penalty = 1;
+  bool json = false;
+  std::string maps;  // folder
+  bool force = false;
+};
+
+struct Answer {
+  std::string path;
+  std::string error;  // empty: none
+  std::vector<Caption> captions;
+};
+
+class Program {
+ public:
+  Program(const CaptionArguments& arguments, const Runtime& runtime)
+      : arguments_(arguments), runtime_(runtime), captioner_(load_captioner(arguments.model, arguments.weights)) {
+    spdlog::info("{}", captioner_.report);
+    torch::nn::Module& module = captioner_.model->module();
+    if (!runtime.device.is_cpu() || runtime.dtype != at::kFloat) module.to(runtime.device, runtime.dtype);
+    prepare_for_inference(module);  // a caption takes many steps, so it is always worth it
+    options_ = {.generation = {.max_length = arguments.max_length,
+                               .min_length = arguments.min_length,
+                               .beams = arguments.beams,
+                               .n_best = arguments.n_best,
+                               .repetition_penalty = arguments.repetition_penalty,
+                               .no_repeat_ngram = arguments.no_repeat,
+                               .sample = arguments.top_p.has_value(),
+                               .temperature = arguments.temperature,
+                               .top_k = 0,
+                               .top_p = arguments.top_p.value_or(1),
+                               .seed = static_cast<uint64_t>(arguments.seed)},
+                .prompt = arguments.prompt,
+                .maps = !arguments.maps.empty()};
+    check_prompt();
+  }
+
+  // Answers of one batch; images that cannot be read stay out of the forward pass.
+  std::vector<Answer> answer(const std::vector<std::string>& paths, const std::vector<std::string>& sheets,
+                             BatchResult& result) const {
+    std::vector<Answer> answers;
+    std::vector<at::Tensor> inputs;
+    std::vector<Image> pictures;
+    std::vector<size_t> read;  // answers that have an input
+    for (const std::string& path : paths) {
+      answers.push_back({.path = path, .error = "", .captions = {}});
+      try {
+        pictures.push_back(load_image(path, arguments_.images));
+        inputs.push_back(preprocess(pictures.back(), captioner_.preprocess));
+        read.push_back(answers.size() - 1);
+      } catch (...) {
+        pictures.resize(inputs.size());
+        answers.back().error = result.add_failure(path);
+      }
+    }
+    if (inputs.empty()) return answers;
+    const c10::InferenceMode inference;
+    auto captions = caption(captioner_, at::stack(inputs).to(runtime_.device, runtime_.dtype), options_);
+    for (size_t i = 0; i < read.size(); ++i) {
+      Answer& one = answers[read[i]];
+      one.captions = std::move(captions[i]);
+      if (sheets.empty()) continue;
+      try {
+        write_sheet(sheets[read[i]], pictures[i], one.captions.front());
+      } catch (...) {
+        one.error = result.add_failure(one.path);
+      }
+    }
+    return answers;
+  }
+
+ private:
+  // Before any image is read: these are mistakes of the command line.
+  void check_prompt() const {
+    try {
+      const int64_t given = prompt_tokens(captioner_, arguments_.prompt).size(1);
+      const int64_t longest = captioner_.model->longest();
+      const int64_t most = arguments_.max_length > 0 ? arguments_.max_length : given + 1;
+      require(given < std::min(most, longest > 0 ? longest : most), ErrorKind::usage,
+              "--prompt: its {} tokens leave none of {}", given, std::min(most, longest > 0 ? longest : most));
+    } catch (const Error& error) {
+      fail(ErrorKind::usage, "{}{}", error.kind() == ErrorKind::usage ? "" : "--prompt: ", error.what());
+    }
+  }
+
+  void write_sheet(const std::string& path, const Image& image, const Caption& best) const {
+    require(!best.words.empty(), ErrorKind::data, "the caption has no words to draw");
+    std::vector<WordHeat> words;
+    for (const CaptionWord& word : best.words) {
+      words.push_back({word.text, {.values = word.heat, .method = "attention", .unit = "attention weight"}});
+    }
+    const Rectangle seen = crop_geometry(image.width, image.height, captioner_.preprocess).in_original();
+    const std::string title = fmt::format("{} ({})", best.text, captioner_.name);
+    write_picture(path, encode_png(draw_word_sheet(image, words, {.title = title, .seen = seen})), arguments_.force);
+  }
+
+  const CaptionArguments& arguments_;
+  Runtime runtime_;
+  LoadedCaptioner captioner_;
+  CaptionOptions options_;
+};
+
+void append_json(nlohmann::ordered_json& list, const Answer& answer) {
+  if (!answer.error.empty()) list.push_back({{"image", answer.path}, {"error", answer.error}});
+  for (const Caption& caption : answer.captions) {
+    if (!answer.error.empty()) break;
+    list.push_back({{"image", answer.path},
+                    {"generated_text", caption.text},
+                    {"token_ids", caption.generated.tokens},
+                    {"score", caption.generated.score}});
+  }
+}
+
+void check(const CaptionArguments& arguments) {
+  require(!arguments.model.empty(), ErrorKind::usage,
+          "caption: --model DIR is required: a folder of a captioner (ViT-GPT2, BLIP) as transformers writes it");
+  std::error_code error;
+  require(std::filesystem::is_directory(arguments.model, error) || !std::filesystem::exists(arguments.model, error),
+          ErrorKind::usage, "--model: {} is no folder", printable(arguments.model));
+  require(!arguments.top_p || arguments.beams == 1, ErrorKind::usage, "--top-p draws captions; leave --beams out");
+  require(!arguments.top_p || *arguments.top_p <= 1, ErrorKind::usage, "--top-p: expected a number of 0 to 1, got {}",
+          arguments.top_p.value_or(0));
+  require(arguments.top_p || arguments.temperature == 1, ErrorKind::usage, "--temperature needs --top-p");
+  require(arguments.top_p || arguments.n_best <= arguments.beams, ErrorKind::usage,
+          "--n-best {} needs --beams of as many, or --top-p", arguments.n_best);
+  require(arguments.maps.empty() || draw_available(), ErrorKind::usage,
+          "--maps: this build of fovea has no OpenCV and cannot draw");
+}
+
+int run(const CaptionArguments& arguments, const CommonOptions& common) {
+  check(arguments);
+  const std::vector<std::string>& paths = arguments.images.paths;
+  std::vector<std::string> sheets;
+  if (!arguments.maps.empty()) sheets = picture_names(arguments.maps, ".words.png", paths);
+  const Program program(arguments, select_runtime(common));
+  if (!sheets.empty()) make_folder(arguments.maps);
+
+  BatchResult result(arguments.images.keep_going);
+  auto list = nlohmann::ordered_json::array();
+  Progress progress("caption", static_cast<int64_t>(paths.size()));
+  for (size_t first = 0; first < paths.size() && stop_signal() == 0; first += batch_size) {
+    const auto part = [&](const std::vector<std::string>& all) {
+      const size_t end = std::min(first + batch_size, all.size());
+      return all.empty()
+                 ? all
+                 : std::vector(all.begin() + static_cast<ptrdiff_t>(first), all.begin() + static_cast<ptrdiff_t>(end));
+    };
+    const std::vector<std::string> batch = part(paths);
+    for (const Answer& answer : program.answer(batch, part(sheets), result)) {
+      append_json(list, answer);
+      if (arguments.json || !answer.error.empty()) continue;
+      progress.clear();
+      for (const Caption& caption : answer.captions) {
+        print_output(fmt::format("{}: {}\n", printable(answer.path), printable(caption.text)));
+      }
+    }
+    progress.update(static_cast<int64_t>(first + batch.size()));
+  }
+  // A path that is no UTF-8 cannot stand in JSON as it is.
+  if (arguments.json) print_output(list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  return result.exit_code();
+}
+
+}  // namespace
+
+Command add_caption(CLI::App& program, CommonOptions& common) {
+  CLI::App* app = program.add_subcommand("caption", "Say in words what is on images");
+  auto arguments = std::make_shared<CaptionArguments>();
+  add_image_options(*app, arguments->images);
+  app->add_option("--model", arguments->model, "A folder of a captioner: config.json, weights, tokenizer")
+      ->type_name("DIR");
+  app->add_option("--weights", arguments->weights, "Another file of its weights")->type_name("FILE");
+  add_integer(*app, "--beams", arguments->beams, {.least = 1, .most = 1000}, "Beams of the search; 1 is greedy");
+  add_integer(*app, "--max-length", arguments->max_length, {.least = 2, .most = 100'000},
+              "Tokens of a caption, start, prompt and end included (20 behind the prompt)");
+  add_integer(*app, "--min-length", arguments->min_length, {.least = 0, .most = 100'000},
+              "Tokens that a caption has at least");
+  app->add_option("--prompt", arguments->prompt, "How every caption begins")->type_name("TEXT");
+  app->add_option_function<std::string>(
+         "--top-p", [arguments](const std::string& text) { arguments->top_p = parse_positive("--top-p", text); },
+         "Draw from the likeliest tokens that together have this probability")
+      ->type_name("P");
+  add_positive(*app, "--temperature", arguments->temperature, "Of the draws: below 1 sharper, above flatter");
+  add_integer(*app, "--seed", arguments->seed, {.least = 0}, "Of the draws");
+  add_positive(*app, "--repetition-penalty", arguments->repetition_penalty,
+               "Above 1: tokens that are there count less");
+  add_integer(*app, "--no-repeat-ngram", arguments->no_repeat, {.least = 0, .most = 1000},
+              "No run of so many tokens twice; 0: any may");
+  add_integer(*app, "--n-best", arguments->n_best, {.least = 1, .most = 1000}, "Captions for each image, best first");
+  app->add_flag("--json", arguments->json, "Answer as JSON");
+  app->add_option("--maps", arguments->maps, "Folder for <image>.words.png: where the network looked for each word")
+      ->type_name("DIR");
+  app->add_flag("--force", arguments->force, "Replace pictures that were not written by this command");
+  add_common_options(*app, common);
+  return {app, [arguments, &common] { return run(*arguments, common); }};
+}
+
+}  // namespace fovea

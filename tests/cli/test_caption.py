@@ -1,0 +1,167 @@
+"""fovea caption: the answers of transformers on the same file, JSON, sheets of words, one line of error."""
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from PIL import Image
+
+from program import DATA, IO, SOURCE, USAGE, fovea, refused
+
+sys.path.insert(0, str(SOURCE / "tests/captioning"))
+import peers  # noqa: E402
+
+SIDE = 48
+
+
+@pytest.fixture(scope="module")
+def captioner(tmp_path_factory):
+    """A folder of a small ViT-GPT2 with random weights, its peer and its tokenizer."""
+    folder = tmp_path_factory.mktemp("captioner")
+    tokenizer = peers.gpt2(vocab_size=500)
+    end = tokenizer.token_to_id("<|endoftext|>")
+    config = transformers.VisionEncoderDecoderConfig.from_encoder_decoder_configs(
+        transformers.ViTConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48,
+                               image_size=SIDE, patch_size=8),
+        transformers.GPT2Config(vocab_size=500, n_positions=40, n_embd=32, n_layer=2, n_head=4, bos_token_id=end,
+                                eos_token_id=end), decoder_start_token_id=end, pad_token_id=end, eos_token_id=end)
+    torch.manual_seed(0)
+    model = transformers.VisionEncoderDecoderModel(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.15)
+        model.decoder.lm_head.weight[end] = 1.6 * model.decoder.transformer.ln_f.bias  # captions end now and then
+    for key in ("decoder_start_token_id", "pad_token_id", "eos_token_id", "bos_token_id"):
+        setattr(model.generation_config, key, end)
+    model.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    processor = {"size": {"height": SIDE, "width": SIDE}, "resample": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    return folder, model, tokenizer
+
+
+def peer_ids(captioner, path, prompt="", **options):
+    _, model, tokenizer = captioner
+    image = Image.open(path).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    x = (torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255 - 0.5) / 0.5
+    start = [model.generation_config.eos_token_id, *tokenizer.encode(prompt, add_special_tokens=False).ids]
+    options.setdefault("max_length", 20 + len(start))
+    with torch.no_grad():
+        found = model.generate(pixel_values=x[None], decoder_input_ids=torch.tensor([start]), **options).tolist()
+    end = model.generation_config.eos_token_id
+    return [ids[:1] + (ids[1:ids.index(end, 1) + 1] if end in ids[1:] else ids[1:]) for ids in found]
+
+
+def answers(*arguments):
+    run = fovea("caption", *arguments, "--json")
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def test_text_and_numbers(captioner, photographs):
+    folder, _, tokenizer = captioner
+    expected = [peer_ids(captioner, path)[0] for path in photographs]
+    found = answers(*photographs, "--model", folder)
+    assert [set(one) for one in found] == [{"image", "generated_text", "token_ids", "score"}] * len(photographs)
+    assert [one["image"] for one in found] == [str(path) for path in photographs]
+    assert [one["token_ids"] for one in found] == expected
+    texts = [tokenizer.decode(ids).strip(" \n\t\r") for ids in expected]
+    assert [one["generated_text"] for one in found] == texts
+    run = fovea("caption", photographs[0], "--model", folder)
+    assert run.returncode == 0 and run.stdout.startswith(f"{photographs[0]}: ") and run.stdout.count("\n") == 1
+
+
+def test_beams_prompts_and_lengths(captioner, photograph):
+    folder = captioner[0]
+    options = dict(num_beams=3, num_return_sequences=3, max_length=12, repetition_penalty=1.3, no_repeat_ngram_size=2,
+                   min_length=8)
+    expected = peer_ids(captioner, photograph, "the dog", **options)
+    found = answers(photograph, "--model", folder, "--beams", "3", "--n-best", "3", "--max-length", "12", "--prompt",
+                    "the dog", "--repetition-penalty", "1.3", "--no-repeat-ngram", "2", "--min-length", "8")
+    assert [one["token_ids"] for one in found] == expected
+    assert [one["score"] for one in found] == sorted((one["score"] for one in found), reverse=True)
+    assert all(one["generated_text"].startswith("the dog") for one in found)
+
+
+def test_draws(captioner, photograph):
+    folder = captioner[0]
+    torch.manual_seed(3)
+    expected = peer_ids(captioner, photograph, do_sample=True, top_p=0.8, top_k=0, temperature=0.9)
+    (one,) = answers(photograph, "--model", folder, "--top-p", "0.8", "--temperature", "0.9", "--seed", "3")
+    assert one["token_ids"] == expected[0]
+    several = answers(photograph, "--model", folder, "--top-p", "0.95", "--n-best", "4")
+    assert len({tuple(draw["token_ids"]) for draw in several}) > 1
+
+
+def test_a_failed_image_among_others(captioner, photograph, tmp_path):
+    folder = captioner[0]
+    (tmp_path / "text.png").write_text("no picture")
+    paths = [tmp_path / "missing.png", photograph, tmp_path / "text.png"]
+    run = fovea("caption", *paths, "--model", folder, "--json")
+    found = json.loads(run.stdout)
+    assert run.returncode == IO and run.stderr.count("error: ") == 2
+    assert [sorted(one) for one in found] == [["error", "image"], sorted(["generated_text", "image", "score", "token_ids"]),
+                                              ["error", "image"]]
+    assert fovea("caption", *paths, "--model", folder, "--keep-going").returncode == 0
+
+
+def test_sheets_of_words(captioner, photographs, tmp_path):
+    folder = captioner[0]
+    run = fovea("caption", *photographs, "--model", folder, "--maps", tmp_path / "out", "--beams", "2")
+    if os.environ["FOVEA_WITH_OPENCV"] != "ON":
+        refused(run, USAGE, "no OpenCV")
+        return
+    assert run.returncode == 0, run.stderr
+    for path in photographs:
+        sheet = np.array(Image.open(tmp_path / "out" / f"{path.stem}.words.png").convert("RGB")).astype(int)
+        original = Image.open(path)
+        # The first small picture is the photograph itself, the others have heat over it.
+        scale = 224 / max(original.size)
+        small = np.array(original.convert("RGB").resize((round(original.width * scale), round(original.height * scale)),
+                                                        Image.Resampling.BOX)).astype(int)
+        differences = [np.abs(sheet[top:top + small.shape[0], left:left + small.shape[1]] - small).mean()
+                       for top in range(20, 120) for left in range(8, 40)]
+        assert min(differences) < 4, min(differences)
+        assert sheet.shape[1] > 2 * small.shape[1]
+    # Its own file is replaced, a foreign one only on demand.
+    target = tmp_path / "out" / f"{photographs[0].stem}.words.png"
+    again = ["caption", photographs[0], "--model", folder, "--maps", tmp_path / "out"]
+    assert fovea(*again).returncode == 0
+    Image.new("RGB", (4, 4)).save(target)
+    run = fovea(*again)
+    assert run.returncode == IO and "--force replaces it" in run.stderr
+    assert fovea(*again, "--force").returncode == 0
+
+
+@pytest.mark.parametrize("arguments,cause", [
+    ([], "--model DIR is required"), (["--beams", "0"], "--beams: expected an integer of 1"),
+    (["--model", "{file}"], "is no folder"), (["--model", "{folder}", "--n-best", "2"], "--n-best 2 needs --beams"),
+    (["--model", "{folder}", "--top-p", "0.5", "--beams", "2"], "--top-p draws captions; leave --beams out"),
+    (["--model", "{folder}", "--top-p", "1.5"], "--top-p: expected a number of 0 to 1, got 1.5"),
+    (["--model", "{folder}", "--top-p", "nan"], "--top-p: expected a number above 0, got nan"),
+    (["--model", "{folder}", "--temperature", "2"], "--temperature needs --top-p"),
+    (["--model", "{folder}", "--prompt", "a b c d", "--max-length", "3"], "--prompt: its "),
+    (["--model", "{folder}", "--prompt", b"\xff\xfe"], "--prompt: text: byte 0 (0xFF) is no UTF-8"),
+    (["--model", "{folder}", "--max-length", "99999999999999999999"], "--max-length: expected an integer"),
+])
+def test_usage(captioner, photograph, arguments, cause):
+    places = {"folder": captioner[0], "file": photograph}
+    filled = [argument.format(**places) if isinstance(argument, str) else argument for argument in arguments]
+    refused(fovea("caption", photograph, *filled), USAGE, cause)
+
+
+def test_folders_that_are_none(photograph, captioner, tmp_path):
+    refused(fovea("caption", photograph, "--model", tmp_path / "nothing"), IO, "config.json: No such file")
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    refused(fovea("caption", photograph, "--model", tmp_path), DATA, 'model_type: "vit" is no captioner')
+    (tmp_path / "config.json").write_text((captioner[0] / "config.json").read_text())
+    refused(fovea("caption", photograph, "--model", tmp_path), IO, "has no tokenizer")
+
+
+def test_two_images_of_one_name(captioner, photograph, tmp_path):
+    (tmp_path / photograph.name).write_bytes(photograph.read_bytes())
+    refused(fovea("caption", photograph, tmp_path / photograph.name, "--model", captioner[0], "--maps", tmp_path / "out"),
+            USAGE, "would both be written to")
