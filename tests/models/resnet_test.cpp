@@ -267,8 +267,9 @@ std::unique_ptr<at::ObserverContext> count(const at::RecordFunction& call) {
   return nullptr;
 }
 
+// With gradients on, gates run as operators of LibTorch; their kernel would not be seen here.
 double counted(const std::string& name) {
-  const at::NoGradGuard no_grad;
+  const at::AutoGradMode gradients(true);
   const auto model = create_model(name).model;
   model->module().eval();
   multiply_adds = 0;
