@@ -4,6 +4,7 @@
 
 #include "fovea/modules/channel/gate.h"
 #include "fovea/modules/error.h"
+#include "fovea/modules/patch/block.h"
 #include "fovea/modules/shape.h"
 
 namespace fovea {
@@ -133,7 +134,7 @@ at::Tensor ResidualBlockImpl::forward(const at::Tensor& x) {
   for (size_t i = 0; i + 1 < steps.size(); ++i) y = steps[i].run(y, Activation::relu);
   if (se.is_empty()) return steps.back().run(y, Activation::relu, downsample ? downsample->forward(x) : x);
   y = se.forward(steps.back().run(y));
-  return y.add_(downsample ? downsample->forward(x) : x).relu_();
+  return add_residual(downsample ? downsample->forward(x) : x, y).relu_();
 }
 
 ResNetStageImpl::ResNetStageImpl(const ResNetStageOptions& options) : options(options) {

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include "fovea/modules/error.h"
+#include "fovea/modules/patch/block.h"
 #include "fovea/modules/shape.h"
 
 namespace fovea {
@@ -91,7 +92,7 @@ at::Tensor SenetBlockImpl::forward(const at::Tensor& x) {
     const bool activated = i + 1 < steps.size() || options.block == SenetBlock::basic;
     y = steps[i].run(y, activated ? Activation::relu : Activation::none);
   }
-  return se_module->forward(y).add_(downsample ? downsample->forward(x) : x).relu_();
+  return add_residual(downsample ? downsample->forward(x) : x, se_module->forward(y)).relu_();
 }
 
 SenetStemImpl::SenetStemImpl(const SenetOptions& options) : options(options) {
