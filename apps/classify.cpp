@@ -29,30 +29,11 @@ struct ClassifyOptions {
   bool json = false;
 };
 
-struct Prediction {
-  int64_t index = 0;
-  double score = 0;  // softmax
-  std::string label;
-};
-
 struct Answer {
   std::string path;
   std::string error;  // empty: none
   std::vector<Prediction> predictions;
 };
-
-// logits [classes] → the k best.
-std::vector<Prediction> best(const at::Tensor& logits, int64_t k, const Network& network) {
-  require(at::isfinite(logits).all().item<bool>(), ErrorKind::numeric,
-          "the network answers with NaN or infinite values");
-  const auto [scores, indices] = at::softmax(logits, 0).topk(std::min(k, logits.size(0)));
-  std::vector<Prediction> predictions;
-  for (int64_t i = 0; i < scores.size(0); ++i) {
-    const auto index = indices[i].item<int64_t>();
-    predictions.push_back({.index = index, .score = scores[i].item<double>(), .label = network.label(index)});
-  }
-  return predictions;
-}
 
 // Answers of one batch; images that cannot be read stay out of the forward pass.
 std::vector<Answer> classify(const std::vector<std::string>& paths, const ClassifyOptions& options,
@@ -74,7 +55,7 @@ std::vector<Answer> classify(const std::vector<std::string>& paths, const Classi
   for (size_t row = 0; row < read.size(); ++row) {
     Answer& answer = answers[read[row]];
     try {
-      answer.predictions = best(logits[static_cast<int64_t>(row)], options.top_k, network);
+      answer.predictions = network.best(logits[static_cast<int64_t>(row)], options.top_k);
     } catch (...) {
       answer.error = result.add_failure(answer.path);
     }

@@ -1,8 +1,10 @@
 #include "fovea/apps/network.h"
 
+#include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "fovea/apps/resources.h"
@@ -70,6 +72,18 @@ std::string Network::label(int64_t index) const {
 at::Tensor Network::logits(const at::Tensor& x) const {
   const c10::InferenceMode inference;
   return model->forward(x.to(runtime.device, runtime.dtype)).to(at::kCPU, at::kFloat);
+}
+
+std::vector<Prediction> Network::best(const at::Tensor& logits, int64_t k) const {
+  require(at::isfinite(logits).all().item<bool>(), ErrorKind::numeric,
+          "the network answers with NaN or infinite values");
+  const auto [scores, indices] = at::softmax(logits, 0).topk(std::min(k, logits.size(0)));
+  std::vector<Prediction> predictions;
+  for (int64_t i = 0; i < scores.size(0); ++i) {
+    const auto index = indices[i].item<int64_t>();
+    predictions.push_back({.index = index, .score = scores[i].item<double>(), .label = label(index)});
+  }
+  return predictions;
 }
 
 Network load_network(const NetworkOptions& options, const Runtime& runtime) {

@@ -10,6 +10,12 @@
 
 namespace fovea {
 
+struct Prediction {
+  int64_t index = 0;
+  double score = 0;  // softmax
+  std::string label;
+};
+
 struct Network {
   ModelInfo info;                     // preprocessing as it shall be applied
   std::shared_ptr<ImageModel> model;  // in evaluation mode, on the device, in the number type
@@ -20,6 +26,8 @@ struct Network {
   std::string label(int64_t index) const;
   // x [B,3,h,w] float32 on the CPU → logits [B,classes] float32 on the CPU. Inference mode.
   at::Tensor logits(const at::Tensor& x) const;
+  // logits [classes] → the k most likely, all where there are fewer. Throws Error(numeric) for NaN and infinity.
+  std::vector<Prediction> best(const at::Tensor& logits, int64_t k) const;
 };
 
 struct NetworkOptions {

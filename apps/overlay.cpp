@@ -56,11 +56,8 @@ std::optional<int64_t> find_class(const Network& network, const std::string& tex
 
 // logits [classes]
 std::string prediction_line(const Network& network, const at::Tensor& logits) {
-  require(at::isfinite(logits).all().item<bool>(), ErrorKind::numeric,
-          "the network answers with NaN or infinite values");
-  const auto [score, index] = at::softmax(logits, 0).max(0);
-  return fmt::format("{}: {} {:.0f} %", network.info.name, network.label(index.item<int64_t>()),
-                     100 * score.item<double>());
+  const Prediction top = network.best(logits, 1).front();
+  return fmt::format("{}: {} {:.0f} %", network.info.name, top.label, 100 * top.score);
 }
 
 std::string draw_gates(const Image& image, const OverlayArguments& options, const Network& network) {

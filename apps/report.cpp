@@ -30,17 +30,6 @@ struct ReportArguments {
   bool force = false;
 };
 
-std::vector<ReportPrediction> best(const at::Tensor& logits, int64_t k, const Network& network) {
-  require(at::isfinite(logits).all().item<bool>(), ErrorKind::numeric,
-          "the network answers with NaN or infinite values");
-  std::vector<ReportPrediction> predictions;
-  const auto [scores, indices] = at::softmax(logits, 0).topk(std::min(k, logits.size(0)));
-  for (int64_t i = 0; i < scores.size(0); ++i) {
-    predictions.push_back({.label = network.label(indices[i].item<int64_t>()), .score = scores[i].item<double>()});
-  }
-  return predictions;
-}
-
 // The page shows layers, heads and points of plain attention itself.
 bool shown_by_layers(const std::string& method) {
   return method == "attention" || method == "gradient-attention";
@@ -55,7 +44,9 @@ ReportImage look_at(const std::string& path, const ReportArguments& options, con
   report.seen = crop_geometry(report.picture.width, report.picture.height, size).in_original();
   const auto x = preprocess(report.picture, size).unsqueeze(0).to(network.runtime.device, network.runtime.dtype);
   Evidence evidence = gather_evidence(*network.model, x);
-  report.predictions = best(evidence.logits[0], options.top_k, network);
+  for (Prediction& one : network.best(evidence.logits[0], options.top_k)) {
+    report.predictions.push_back({.label = std::move(one.label), .score = one.score});
+  }
   report.maps = std::move(evidence.maps);
   for (const ExplainMethod& method : methods) {
     if (shown_by_layers(method.name) || stop_signal() != 0) continue;
