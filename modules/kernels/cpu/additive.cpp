@@ -160,6 +160,8 @@ void additive_of_type(const AdditiveCall& call, void* context, void* weights, co
       return additive_of<float, BFloat16>(call, context, weights, runtime);
     case Number::float64:
       return additive_of<double, double>(call, context, weights, runtime);
+    case Number::float16:
+      break;  // the glue refuses it
   }
 }
 

@@ -188,6 +188,8 @@ void forward_of_type(const AttentionCall& call, const MutableView& out, void* lo
       return forward<float, BFloat16>(call, out, log_sum, runtime);
     case Number::float64:
       return forward<double, double>(call, out, log_sum, runtime);
+    case Number::float16:
+      break;  // the glue refuses it
   }
 }
 

@@ -180,6 +180,8 @@ void backward_of_type(const AttentionCall& call, const AttentionGradients& gradi
       return backward<float, BFloat16>(call, gradients, runtime);
     case Number::float64:
       return backward<double, double>(call, gradients, runtime);
+    case Number::float16:
+      break;  // the glue refuses it
   }
 }
 

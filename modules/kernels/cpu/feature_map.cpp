@@ -169,6 +169,8 @@ void pool_pixels_of_type(const FeatureMap& x, void* mean, void* largest, const C
       return pool_pixels_of<float, BFloat16>(x, mean, largest, runtime);
     case Number::float64:
       return pool_pixels_of<double, double>(x, mean, largest, runtime);
+    case Number::float16:
+      break;  // the glue refuses it
   }
 }
 
@@ -181,6 +183,8 @@ void pool_channels_of_type(const FeatureMap& x, const void* gate, void* mean, vo
       return pool_channels_of<float, BFloat16>(x, gate, mean, largest, runtime);
     case Number::float64:
       return pool_channels_of<double, double>(x, gate, mean, largest, runtime);
+    case Number::float16:
+      break;  // the glue refuses it
   }
 }
 
@@ -193,6 +197,8 @@ void scale_map_of_type(const FeatureMap& x, const void* channel_gate, const void
       return scale_map_of<float, BFloat16>(x, channel_gate, pixel_gate, out, runtime);
     case Number::float64:
       return scale_map_of<double, double>(x, channel_gate, pixel_gate, out, runtime);
+    case Number::float16:
+      break;  // the glue refuses it
   }
 }
 

@@ -1,17 +1,13 @@
-// What a CPU kernel needs of its host, and the types its pointers may have.
+// What a CPU kernel needs of its host.
 //
 // Kernels take raw pointers, strides and one POD of sizes; they know no tensor library.
 #pragma once
 
 #include <cstdint>
 
+#include "fovea/modules/kernels/number.h"
+
 namespace fovea::kernels {
-
-struct BFloat16 {
-  uint16_t bits;
-};
-
-enum class Number { float32, bfloat16, float64 };
 
 struct CpuRuntime {
   // Calls body(context, first, last) for parts of 0…count, at least `grain` long, in several threads, and returns when

@@ -133,6 +133,8 @@ void window_backward_of_type(const WindowCall& call, const WindowGradients& grad
       return window_backward_of<float, BFloat16>(call, gradients, runtime);
     case Number::float64:
       return window_backward_of<double, double>(call, gradients, runtime);
+    case Number::float16:
+      break;  // the glue refuses it
   }
 }
 
