@@ -10,8 +10,8 @@ packages=(g++ cmake ninja-build make pkg-config python3-venv libopencv-dev libst
           libspdlog-dev libfmt-dev libre2-dev libhwy-dev zlib1g-dev dataset-fashion-mnist)
 case $what in
   demo) ;;
-  test) packages+=(libgtest-dev libgmock-dev strace chromium chromium-driver) ;;
-  check) packages+=(libgtest-dev libgmock-dev clang-format clang-tidy) ;;
+  test) packages+=(libgtest-dev libgmock-dev libboost-context-dev strace chromium chromium-driver) ;;
+  check) packages+=(libgtest-dev libgmock-dev libboost-context-dev clang-format clang-tidy) ;;
   *) echo "usage: cmake/setup.sh [demo|test|check]" >&2; exit 2 ;;
 esac
 

@@ -3,17 +3,9 @@
 #pragma once
 
 #include "fovea/modules/kernels/cpu/runtime.h"
+#include "fovea/modules/kernels/feature_map.h"
 
 namespace fovea::kernels {
-
-struct FeatureMap {
-  Number type = Number::float32;  // sums, pooled values and gates are float32, or float64 where it is
-  int64_t batch = 0;              // B
-  int64_t channels = 0;           // C
-  int64_t pixels = 0;             // P = h·w
-  bool channels_last = false;     // [B,P,C] in memory; false: [B,C,P]
-  const void* data = nullptr;
-};
 
 // mean [B,C] and largest [B,C] over pixels; largest null: not wanted.
 void pool_pixels(const FeatureMap& x, void* mean, void* largest, const CpuRuntime& runtime);

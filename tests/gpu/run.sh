@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Runs the CUDA kernels on a GPU: every case of tests/simt, compute-sanitizer's four tools on few of each, the benchmark
+# table. Needs nvcc, make and this repository alone. Without a GPU or nvcc it says so and ends well.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+nvcc=$(command -v nvcc || true)
+[[ -n $nvcc || ! -x /usr/local/cuda/bin/nvcc ]] || nvcc=/usr/local/cuda/bin/nvcc
+if ! nvidia-smi -L >/dev/null 2>&1; then
+  echo "gpu-test: skipped, no GPU is at hand"
+  exit 0
+fi
+if [[ -z $nvcc ]]; then
+  echo "gpu-test: skipped, there is a GPU but no nvcc"
+  exit 0
+fi
+
+build=build/gpu
+make --no-print-directory -f tests/gpu/Makefile -j"$(nproc)" NVCC="$nvcc" BUILD="$build" all
+nvidia-smi -L
+"$build/cases"
+if sanitizer=$(command -v compute-sanitizer); then
+  for tool in memcheck racecheck initcheck synccheck; do
+    echo "compute-sanitizer $tool"
+    FOVEA_CASES=6 "$sanitizer" --tool "$tool" --error-exitcode 1 "$build/cases" SeededCases
+  done
+else
+  echo "compute-sanitizer: not installed, left out"
+fi
+"$build/bench"
