@@ -104,12 +104,6 @@ FOVEA_CASE(Window, WidthsAndWindowsOfPublishedNetworks) {
   }
 }
 
-FOVEA_CASE(Window, MoreWindowsThanTheOtherSidesOfAGridTake) {
-  WindowCase c({.height = 260, .width = 260, .window_height = 1, .window_width = 1, .heads = 1, .head_width = 1}, 3);
-  forward(c);
-  expect_near(c.out.read(), oracle(c).out, Number::float32, 1, "out");
-}
-
 FOVEA_CASE(Window, RepeatsToTheBit) {
   for (const Number type : kTypes) {
     std::vector<std::vector<unsigned char>> first;

@@ -29,11 +29,11 @@ struct ForwardRoom {
 };
 
 template <template <typename> class Source, typename T, int D>
-__global__ void __launch_bounds__(kThreads) forward_kernel(typename Source<T>::Call call, int stages) {
+__global__ void __launch_bounds__(kThreads, D > 64 ? 2 : 4) forward_kernel(typename Source<T>::Call call, int stages) {
   using Room = ForwardRoom<T, D>;
   constexpr int K = kKeys<T>;
   const int row_tiles = (call.queries() + kRows - 1) / kRows;
-  const int64_t problem = blockIdx.x / row_tiles;
+  const int problem = static_cast<int>(blockIdx.x) / row_tiles;
   const int first = static_cast<int>(blockIdx.x % row_tiles) * kRows, warp = warp_index();
   const size_t after_tiles = Room::kQueries + 2 * Room::kTile * static_cast<size_t>(stages);
   const Shared<T> queries(0);

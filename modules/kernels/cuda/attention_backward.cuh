@@ -30,7 +30,7 @@ struct BackwardRoom {
 template <template <typename> class Source, typename T>
 __global__ void __launch_bounds__(kThreads) products_kernel(typename Source<T>::Call call) {
   const int row_tiles = (call.queries() + kRows - 1) / kRows;
-  const Source<T> source(call, blockIdx.x / row_tiles, Shared<float>(0));
+  const Source<T> source(call, static_cast<int>(blockIdx.x) / row_tiles, Shared<float>(0));
   const int first = static_cast<int>(blockIdx.x % row_tiles) * kRows + warp_index() * kWarpRows;
   for (int i = first; i < min(first + kWarpRows, source.queries); ++i) {
     const T *out = source.out_row(i), *grad = source.grad_out_row(i);
@@ -53,6 +53,7 @@ __device__ inline void weigh(const Source& source, float (&p)[N][4], float (&ds)
                             ? source.dropout.template kept<N, Turned>(Turned ? key : query, Turned ? query : key)
                             : ~0u;
   const int group = lane_index() / 4, place = lane_index() % 4;
+  const bool sees_all = source.sees_all(query, key, Turned ? kWarpRows : N * 8);
 #pragma unroll
   for (int n = 0; n < N; ++n) {
 #pragma unroll
@@ -60,7 +61,7 @@ __device__ inline void weigh(const Source& source, float (&p)[N][4], float (&ds)
       const int row = group + at / 2 * 8, column = n * 8 + 2 * place + at % 2;
       const int i = query + (Turned ? column : row), j = key + (Turned ? row : column);
       const int of = Turned ? column : at / 2;
-      const float x = source.score(p[n][at], i, j), total = log_sum(of);
+      const float x = sees_all ? p[n][at] * source.scale : source.score(p[n][at], i, j), total = log_sum(of);
       const float weight = x == kMasked || total == kMasked ? 0.0f : exponential<T>(x - total);
       const bool stays = (kept >> (4 * n + at) & 1) != 0;
       const float grad = stays ? ds[n][at] * source.dropout.factor : 0.0f;
@@ -78,7 +79,7 @@ __global__ void __launch_bounds__(kThreads) grad_queries_kernel(typename Source<
   const int first = static_cast<int>(blockIdx.x % row_tiles) * kRows, warp = warp_index(), group = lane_index() / 4;
   const Shared<T> q_tile(0), grad_tile(Room::kOwn), k_tile(Room::kFirst), v_tile(Room::kFirst + Room::kOther);
   const auto spare = Shared<float>(Room::kSpareAt) + warp * kSpare<T, K>;
-  const Source<T> source(call, blockIdx.x / row_tiles, Shared<float>(Room::kSource));
+  const Source<T> source(call, static_cast<int>(blockIdx.x) / row_tiles, Shared<float>(Room::kSource));
 
   const int rows = min(source.queries - first, kRows), row = first + warp * kWarpRows;
   const bool active = warp * kWarpRows < rows;
@@ -137,7 +138,7 @@ __global__ void __launch_bounds__(kThreads) grad_keys_kernel(typename Source<T>:
   constexpr int K = Room::K;
   const int key_tiles = (call.keys() + kRows - 1) / kRows;
   const int first = static_cast<int>(blockIdx.x % key_tiles) * kRows, warp = warp_index();
-  const int64_t owner = blockIdx.x / key_tiles, sharing = call.heads() / call.key_heads();
+  const int owner = static_cast<int>(blockIdx.x) / key_tiles, sharing = call.heads() / call.key_heads();
   const Shared<T> k_tile(0), v_tile(Room::kOwn), q_tile(Room::kFirst), grad_tile(Room::kFirst + Room::kOther);
   const Shared<float> totals(Room::kRowsAt), products = totals + K;
   const auto spare = Shared<float>(Room::kSpareAt) + warp * kSpare<T, K>;
@@ -146,7 +147,7 @@ __global__ void __launch_bounds__(kThreads) grad_keys_kernel(typename Source<T>:
   const bool active = warp * kWarpRows < keys;
   const int mine = warp * kWarpRows * kLine<T, D>;
   float grad_k[D / 8][4] = {}, grad_v[D / 8][4] = {};
-  for (int64_t problem = owner * sharing; problem < (owner + 1) * sharing; ++problem) {
+  for (int problem = owner * sharing; problem < (owner + 1) * sharing; ++problem) {
     const Source<T> source(call, problem, Shared<float>(Room::kSource));
     if (problem == owner * sharing) {
       load_tile<T, D>(block_crew(), k_tile, round_up(keys, 16), source.width,

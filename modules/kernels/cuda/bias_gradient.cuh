@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(kThreads) grad_bias_kernel(typename Source<T>:
   for (int64_t item = part * items / sums.parts; item < (part + 1) * items / sums.parts; ++item) {
     const int first = (own_rows + static_cast<int>(item % all_rows)) * kRows;
     const int64_t head = own_head + item / all_rows % all_heads, image = own_image + item / all_rows / all_heads;
-    const Source<T> source(call, image * heads + head, Shared<float>(Room::kSource));
+    const Source<T> source(call, static_cast<int>(image * heads + head), Shared<float>(Room::kSource));
     const int rows = min(source.queries - first, kRows), row = first + warp * kWarpRows;
     load_tile<T, D>(block_crew(), q_tile, round_up(rows, 16), source.width,
                     [&](int i) { return source.q_row(first + i); });

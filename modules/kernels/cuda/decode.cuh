@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(DenseCall call, Parts 
   const int row_tiles = (call.queries() + kWarpRows - 1) / kWarpRows, warp = warp_index();
   const int part = static_cast<int>(blockIdx.x % parts.count);
   const int row = static_cast<int>(blockIdx.x / parts.count % row_tiles) * kWarpRows;
-  const int64_t problem = blockIdx.x / parts.count / row_tiles;
+  const int problem = static_cast<int>(blockIdx.x) / parts.count / row_tiles;
   const Shared<T> queries(0), k_tile(Room::kQueries + warp * Room::kOfWarp), v_tile = k_tile + K * kLine<T, D>;
   const auto spare = Shared<float>(Room::kSpareAt) + warp * kSpare<T, K>;
   const Dense<T> source(call, problem, spare);
@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(DenseCall call, Parts 
     }
     const float factor = sum == 0.0f ? 0.0f : 1.0f / sum, log_sum = sum == 0.0f ? kMasked : shift + logf(sum);
     T* result = source.result_row(row + i);
-    float* partial = parts.of(problem * source.queries + row + i, part, source.value_width);
+    float* partial = parts.of(static_cast<int64_t>(problem) * source.queries + row + i, part, source.value_width);
     for (int c = lane_index(); c < source.value_width; c += kWarp) {
       float value = 0.0f;
       for (int w = 0; w < kWarps; ++w) value += share[w] * sums(w)[i * D + c];
@@ -125,7 +125,7 @@ __global__ void __launch_bounds__(kThreads) merge_kernel(DenseCall call, Parts p
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kWarps + warp_index();
   if (at >= call.problems() * call.queries()) return;
   const int i = static_cast<int>(at % call.queries());
-  const Dense<T> source(call, at / call.queries(), Shared<float>(0));
+  const Dense<T> source(call, static_cast<int>(at / call.queries()), Shared<float>(0));
   const int e = source.value_width;
   float most = kMasked, sum = 0.0f;
   for (int part = 0; part < parts.count; ++part) most = fmaxf(most, parts.of(at, part, e)[e]);

@@ -16,8 +16,8 @@ struct DenseCall {
   AttentionGradients gradients = {};
   float* products = nullptr;  // [B,H,N], Σ out·grad_out of a row
 
-  __host__ __device__ int64_t heads() const { return call.heads; }
-  __host__ __device__ int64_t key_heads() const { return call.key_heads; }
+  __host__ __device__ int heads() const { return static_cast<int>(call.heads); }
+  __host__ __device__ int key_heads() const { return static_cast<int>(call.key_heads); }
   __host__ __device__ int64_t problems() const { return call.batch * call.heads; }
   __host__ __device__ int queries() const { return static_cast<int>(call.queries); }
   __host__ __device__ int keys() const { return static_cast<int>(call.keys); }
@@ -33,12 +33,12 @@ class Dense {
   using Call = DenseCall;
 
   // `problem` counts heads of all images.
-  __device__ Dense(const Call& all, int64_t problem, Shared<float> /*room*/)
+  __device__ Dense(const Call& all, int problem, Shared<float> /*room*/)
       : call_(all),
         problem_(problem),
-        batch_(problem / all.call.heads),
-        head_(problem % all.call.heads),
-        key_head_(head_ / (all.call.heads / all.call.key_heads)),
+        batch_(problem / all.heads()),
+        head_(problem % all.heads()),
+        key_head_(head_ / (all.heads() / all.key_heads())),
         queries(all.queries()),
         keys(all.keys()),
         width(static_cast<int>(all.call.width)),
@@ -91,6 +91,12 @@ class Dense {
     return call_.call.causal || call_.call.mask.data != nullptr || call_.call.bias.data != nullptr;
   }
 
+  // True where every row from `row` sees the `count` keys from `key` and nothing is added to their scores.
+  __device__ bool sees_all(int row, int key, int count) const {
+    return call_.call.mask.data == nullptr && call_.call.bias.data == nullptr && key + count <= keys &&
+           (!call_.call.causal || key + count <= row + 1 + call_.call.causal_offset);
+  }
+
   // What the softmax is taken of, of the product q·k; −∞ where row i does not see key j.
   __device__ float score(float product, int i, int j) const {
     const auto& call = call_.call;
@@ -103,16 +109,17 @@ class Dense {
 
  private:
   template <typename Value>
-  __device__ const Value* row_of(const View& view, int64_t head, int64_t i) const {
+  __device__ const Value* row_of(const View& view, int head, int i) const {
     return static_cast<const Value*>(view.data) + batch_ * view.batch + head * view.head + i * view.row;
   }
-  __device__ const T* row(const View& view, int64_t head, int64_t i) const { return row_of<T>(view, head, i); }
-  __device__ T* row(const MutableView& view, int64_t head, int64_t i) const {
+  __device__ const T* row(const View& view, int head, int i) const { return row_of<T>(view, head, i); }
+  __device__ T* row(const MutableView& view, int head, int i) const {
     return static_cast<T*>(view.data) + batch_ * view.batch + head * view.head + i * view.row;
   }
 
   const Call& call_;  // the kernel's parameter
-  int64_t problem_, batch_, head_, key_head_;
+  int64_t problem_;
+  int batch_, head_, key_head_;
 
  public:
   const int queries, keys, width, value_width;

@@ -42,12 +42,19 @@ struct OnlineRows {
                       Shared<float> spare) {
     float p[K / 8][4] = {};
     multiply_rows<T, D>(p, q, k, source.width, count);
-    for_each_sum(p, [&](float& x, int i, int j) { x = j < count ? source.score(x, row + i, key + j) : kMasked; });
+    if (source.sees_all(row, key, K)) {
+      for_each_sum(p, [&](float& x, int, int) { x *= source.scale; });
+    } else {
+      for_each_sum(p, [&](float& x, int i, int j) { x = j < count ? source.score(x, row + i, key + j) : kMasked; });
+    }
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       float most = top[r];
 #pragma unroll
-      for (int n = 0; n < K / 8; ++n) most = fmaxf(most, fmaxf(p[n][2 * r], p[n][2 * r + 1]));  // NaN comes in the sum
+      for (int n = 0; n < K / 8; ++n) {  // NaN comes in the sum
+        if (n * 8 >= count) break;
+        most = fmaxf(most, fmaxf(p[n][2 * r], p[n][2 * r + 1]));
+      }
       most = over_row(most, [](float a, float b) { return fmaxf(a, b); });
       const float shift = most == kMasked ? 0.0f : most, fade = exponential<T>(top[r] - shift);
       top[r] = most;
@@ -59,6 +66,10 @@ struct OnlineRows {
       }
 #pragma unroll
       for (int n = 0; n < K / 8; ++n) {
+        if (n * 8 >= count) {  // the product with values takes 16 columns at once
+          p[n][2 * r] = p[n][2 * r + 1] = 0.0f;
+          continue;
+        }
         p[n][2 * r] = exponential<T>(p[n][2 * r] - shift);
         p[n][2 * r + 1] = exponential<T>(p[n][2 * r + 1] - shift);
         sum[r] += p[n][2 * r] + p[n][2 * r + 1];

@@ -15,11 +15,12 @@ struct AskedRows {
 
 template <typename T>
 __global__ void __launch_bounds__(kThreads) rows_kernel(DenseCall call, AskedRows asked) {
-  const int64_t at = blockIdx.x, group = at / asked.count, heads = asked.mean_of_heads ? call.heads() : 1;
+  const int64_t at = blockIdx.x;
+  const int group = static_cast<int>(at / asked.count), heads = asked.mean_of_heads ? call.heads() : 1;
   const int i = static_cast<int>(asked.queries[at % asked.count]), warp = warp_index();
   const Shared<float> q(0), tops = q + call.widest(), sums = tops + kWarps;
   float* weights = asked.weights + at * call.keys();
-  for (int64_t head = 0; head < heads; ++head) {
+  for (int head = 0; head < heads; ++head) {
     const Dense<T> source(call, group * heads + head, q);
     for (int c = static_cast<int>(threadIdx.x); c < source.width; c += kThreads) q[c] = widen(source.q_row(i)[c]);
     __syncthreads();

@@ -17,12 +17,14 @@ struct WindowPass {
   void* grad_qkv = nullptr;
   float* products = nullptr;  // [B,windows,H,W²]
   float* padding = nullptr;   // [B·windows·tiles of rows,3C], what flows to padded tokens; null: not wanted
+  int rows = static_cast<int>(call.rows()), columns = static_cast<int>(call.columns());  // of windows
+  int places = static_cast<int>(call.places());
 
-  __host__ __device__ int64_t heads() const { return call.heads; }
-  __host__ __device__ int64_t key_heads() const { return call.heads; }
-  __host__ __device__ int64_t problems() const { return call.batch * call.windows() * call.heads; }
-  __host__ __device__ int queries() const { return static_cast<int>(call.places()); }
-  __host__ __device__ int keys() const { return static_cast<int>(call.places()); }
+  __host__ __device__ int heads() const { return static_cast<int>(call.heads); }
+  __host__ __device__ int key_heads() const { return heads(); }
+  __host__ __device__ int64_t problems() const { return call.batch * rows * columns * call.heads; }
+  __host__ __device__ int queries() const { return places; }
+  __host__ __device__ int keys() const { return places; }
   __host__ __device__ int widest() const { return static_cast<int>(call.head_width); }
   size_t source_bytes() const { return static_cast<size_t>(call.places()) * 2 * sizeof(int); }
 };
@@ -33,12 +35,12 @@ class Windowed {
   using Call = WindowPass;
 
   // The room keeps two integers a place; every thread of the block comes here.
-  __device__ Windowed(const Call& all, int64_t problem, Shared<float> room)
+  __device__ Windowed(const Call& all, int problem, Shared<float> room)
       : all_(all),
         problem_(problem),
-        head_(static_cast<int>(problem % all.call.heads)),
-        window_(problem / all.call.heads % all.call.windows()),
-        image_(problem / all.call.heads / all.call.windows()),
+        head_(problem % all.heads()),
+        window_(problem / all.heads() % (all.rows * all.columns)),
+        image_(problem / all.heads() / (all.rows * all.columns)),
         tokens_(room.as<int>()),
         codes_(room.as<int>() + all.queries()),
         queries(all.queries()),
@@ -46,21 +48,21 @@ class Windowed {
         width(static_cast<int>(all.call.head_width)),
         value_width(static_cast<int>(all.call.head_width)),
         scale(static_cast<float>(all.call.scale)) {
-    const auto& call = all.call;
-    const auto columns = call.columns();
-    const int64_t top = window_ / columns * call.window_height, left = window_ % columns * call.window_width;
-    const bool at_bottom = call.shift_height > 0 && window_ / columns == call.rows() - 1;
-    const bool at_right = call.shift_width > 0 && window_ % columns == columns - 1;
+    const int high = static_cast<int>(all.call.window_height), wide = static_cast<int>(all.call.window_width);
+    const int down = static_cast<int>(all.call.shift_height), right = static_cast<int>(all.call.shift_width);
+    const int height = static_cast<int>(all.call.height), across = static_cast<int>(all.call.width);
+    const int top = window_ / all.columns * high, left = window_ % all.columns * wide;
+    const bool at_bottom = down > 0 && top + high == all.rows * high;
+    const bool at_right = right > 0 && left + wide == all.columns * wide;
     for (int i = static_cast<int>(threadIdx.x); i < queries; i += kThreads) {
-      const int64_t y = i / call.window_width, x = i % call.window_width;
-      const int64_t row = token_of(top + y, call.height, call.rows() * call.window_height, call.shift_height);
-      const int64_t column = token_of(left + x, call.width, columns * call.window_width, call.shift_width);
-      const int64_t token = row < 0 || column < 0 ? -1 : row * call.width + column;
+      const int y = i / wide, x = i % wide;
+      const int row = token_of(top + y, height, all.rows * high, down);
+      const int column = token_of(left + x, across, all.columns * wide, right);
+      const int token = row < 0 || column < 0 ? -1 : row * across + column;
       // Tokens that the roll brought from the other side are apart from the rest of the window.
-      const int region = (at_bottom && y >= call.window_height - call.shift_height ? 1 : 0) +
-                         (at_right && x >= call.window_width - call.shift_width ? 2 : 0);
-      tokens_[i] = static_cast<int>(token) * 4 + region;
-      codes_[i] = static_cast<int>(y * (2 * call.window_width - 1) + x);
+      const int region = (at_bottom && y >= high - down ? 1 : 0) + (at_right && x >= wide - right ? 2 : 0);
+      tokens_[i] = token * 4 + region;
+      codes_[i] = y * (2 * wide - 1) + x;
     }
     __syncthreads();
   }
@@ -87,6 +89,7 @@ class Windowed {
   __device__ int first_row(int) const { return 0; }
   __device__ bool hides() const { return false; }
 
+  __device__ bool sees_all(int, int, int) const { return false; }
   __device__ float score(float product, int i, int j) const {
     if (i >= queries || j >= keys) return kMasked;
     const float x = product * scale + bias(i, j);
@@ -107,7 +110,8 @@ class Windowed {
     }
     __syncthreads();
     const int64_t channels = all_.call.channels(), tiles = (queries + kRows - 1) / kRows;
-    const int64_t tile = (image_ * all_.call.windows() + window_) * tiles + (row - warp * kWarpRows) / kRows;
+    const int64_t tile =
+        (static_cast<int64_t>(image_) * all_.rows * all_.columns + window_) * tiles + (row - warp * kWarpRows) / kRows;
     float* to = all_.padding + (tile * 3 + part) * channels + head_ * width;
     for (int c = static_cast<int>(threadIdx.x); c < width; c += kThreads) {
       float sum = 0.0f;
@@ -121,10 +125,10 @@ class Windowed {
   static constexpr float kApart = -100.0f;  // of the published networks: e⁻¹⁰⁰ leaves nothing, yet stays finite
 
   // Of a place of one side of the padded grid; −1: padding.
-  __device__ int64_t token_of(int64_t place, int64_t length, int64_t padded, int64_t shift) const {
-    const int64_t around = all_.call.pad_first ? padded : length;
+  __device__ int token_of(int place, int length, int padded, int shift) const {
+    const int around = all_.call.pad_first ? padded : length;
     if (place >= around) return -1;
-    const int64_t token = (place + shift) % around;
+    const int token = (place + shift) % around;
     return token < length ? token : -1;
   }
 
@@ -172,8 +176,7 @@ class Windowed {
 
   const Call& all_;  // the kernel's parameter
   int64_t problem_;
-  int head_;
-  int64_t window_, image_;
+  int head_, window_, image_;
   Shared<int> tokens_;  // 4 · token + region
   Shared<int> codes_;   // whose differences are the rows of Swin's table
 
