@@ -4,6 +4,7 @@
 #include <re2/re2.h>
 
 #include <unordered_map>
+#include <utility>
 
 #include "fovea/modules/error.h"
 #include "fovea/modules/window/window_layout.h"
@@ -93,6 +94,21 @@ bool differentiable(const torch::nn::Module* module) {
 
 bool gradients(const torch::nn::Module* module) {
   return wanted(module) && scopes().recorder->options.gradients;
+}
+
+bool wants_graph(const torch::nn::Module& block) {
+  const auto* recorder = scopes().recorder;
+  if (recorder == nullptr) return false;
+  const bool of_maps = recorder->options.gradients || recorder->options.differentiable;
+  for (const auto& module : block.modules()) {
+    if ((of_maps && recorder->paths.contains(module.get())) || recorder->taps.contains(module.get())) return true;
+  }
+  return false;
+}
+
+Pause::Pause() : outer_(std::exchange(scopes().recorder, nullptr)) {}
+Pause::~Pause() {
+  scopes().recorder = outer_;
 }
 
 std::vector<int64_t> queries() {

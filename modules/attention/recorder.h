@@ -111,6 +111,22 @@ bool gradients(const torch::nn::Module* module);
 std::vector<int64_t> queries();
 TokenGrid current_grid();
 
+// True when it wants gradients or differentiable maps of a layer in `block`, or an output inside it: the graph of the
+// block must then be kept.
+bool wants_graph(const torch::nn::Module& block);
+
+// Nothing is recorded in this thread while one lives.
+class Pause {
+ public:
+  Pause();
+  ~Pause();
+  Pause(const Pause&) = delete;
+  Pause& operator=(const Pause&) = delete;
+
+ private:
+  AttentionRecorder::State* outer_;
+};
+
 // Windows of a layer, opened by window_attention around its backend.
 struct WindowScope {
   explicit WindowScope(const WindowLayout& layout);

@@ -18,8 +18,10 @@
 #include "fovea/modules/channel/strip.h"
 #include "fovea/modules/channel/triplet.h"
 #include "fovea/modules/error.h"
+#include "fovea/modules/spatial/bilinear_attention.h"
 #include "fovea/modules/spatial/external_attention.h"
 #include "fovea/modules/spatial/halo_attention.h"
+#include "fovea/modules/spatial/lambda_layer.h"
 #include "fovea/modules/spatial/non_local.h"
 
 namespace fovea {
@@ -83,6 +85,11 @@ constexpr Row rows[] = {
     {"sk", [](const Options& o) { return make_reduced<SelectiveKernel, SelectiveKernelOptions>(o); }},
     {"splat", [](const Options& o) { return make_reduced<SplitAttention, SplitAttentionOptions>(o); }},
     {"nl", [](const Options& o) { return make_reduced<NonLocal, NonLocalOptions>(o); }},
+    {"bat", [](const Options& o) { return make_reduced<BilinearAttention, BilinearAttentionOptions>(o); }},
+    {"lambda",
+     [](const Options& o) {
+       return AnyModule(LambdaLayer({.channels = o.channels, .heads = std::gcd(o.channels, int64_t{4})}));
+     }},
     {"halo",
      [](const Options& o) {
        return AnyModule(HaloAttention({.channels = o.channels, .heads = std::gcd(o.channels, int64_t{8})}));

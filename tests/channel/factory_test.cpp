@@ -20,7 +20,7 @@ const std::vector<std::string> kNames = {
     "se",     "ese",          "eca",          "ceca",          "ecam",          "ge",    "gc",    "gca",
     "cbam",   "cbam_channel", "cbam_spatial", "cbam_reversed", "cbam_parallel", "lcbam", "bam",   "coord",
     "scoord", "ela",          "strip",        "simam",         "triplet",       "sk",    "splat", "nl",
-    "halo",   "bottleneck",   "external"};
+    "bat",    "lambda",       "halo",         "bottleneck",    "external"};
 
 TEST(ChannelAttentionFactory, EveryNameGivesALayerThatKeepsTheShape) {
   EXPECT_EQ(channel_attention_names(), kNames);
@@ -72,6 +72,9 @@ TEST(ChannelAttentionFactory, EveryNameRefusesWidthsThatCannotBe) {
   EXPECT_THAT(error_of([] { SplitAttention({.channels = 9}); }), HasSubstr("radix 2"));
   EXPECT_THAT(error_of([] { HaloAttention({.channels = 10}); }), HasSubstr("heads 8"));
   EXPECT_THAT(error_of([] { BottleneckAttention({.channels = 8}); }), HasSubstr("height 0"));
+  EXPECT_THAT(error_of([] { LambdaLayer({.channels = 10}); }), HasSubstr("heads 4"));
+  EXPECT_THAT(error_of([] { LambdaLayer({.channels = 8, .reach = 4}); }), HasSubstr("reach 4"));
+  EXPECT_THAT(error_of([] { BilinearAttention({.channels = 8, .groups = 3}); }), HasSubstr("groups 3"));
   EXPECT_THAT(error_of([] { BottleneckAttention({.channels = 8, .height = 4, .width = 4, .stride = 3}); }),
               HasSubstr("stride 3"));
 }

@@ -25,6 +25,9 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(BottleneckAttentionOptions, chan
                                                 height, width, stride, qkv_bias, scale_positions)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HaloAttentionOptions, channels, out_channels, heads, head_width, block,
                                                 halo, qkv_bias, scale_positions)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(LambdaLayerOptions, channels, out_channels, heads, head_width, reach,
+                                                stride, qkv_bias)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(BilinearAttentionOptions, channels, block, groups, reduction, dropout)
 
 namespace parity {
 namespace {
@@ -50,6 +53,8 @@ constexpr Kind layers[] = {
     {"nl", make<NonLocalImpl, NonLocalOptions>},
     {"bottleneck", make<BottleneckAttentionImpl, BottleneckAttentionOptions>},
     {"halo", make<HaloAttentionImpl, HaloAttentionOptions>},
+    {"lambda", make<LambdaLayerImpl, LambdaLayerOptions>},
+    {"bat", make<BilinearAttentionImpl, BilinearAttentionOptions>},
 };
 
 }  // namespace

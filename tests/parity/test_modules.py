@@ -9,7 +9,9 @@ from timm.layers import create_attn, create_conv2d
 from timm.layers.bottleneck_attn import BottleneckAttn
 from timm.layers.cbam import CbamModule
 from timm.layers.halo_attn import HaloAttn
+from timm.layers.lambda_layer import LambdaLayer
 from timm.layers.mlp import ConvMlp
+from timm.layers.non_local_attn import BatNonLocalAttn
 from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
 
@@ -180,6 +182,12 @@ CASES = {
                   lambda: HaloAttn(64, 48, num_heads=3, dim_head=6, block_size=2, halo_size=1,
                                                qkv_bias=True, scale_pos_embed=True), (6, 4)),
     "external": (slot("external"), lambda: External(64), (5, 4)),
+    "lambda": (slot("lambda"), timm_layer("lambda"), (5, 4)),
+    "lambda local": (layer("lambda", heads=2, head_width=5, reach=3, stride=2, qkv_bias=True),
+                     lambda: LambdaLayer(64, stride=2, num_heads=2, dim_head=5, r=3, qkv_bias=True), (6, 4)),
+    "bat": (layer("bat", dropout=0), lambda: BatNonLocalAttn(64, drop_rate=0.0), (7, 7)),
+    "bat blocks": (layer("bat", dropout=0, block=3, groups=4, reduction=2),
+                   lambda: BatNonLocalAttn(64, block_size=3, groups=4, rd_ratio=0.5, drop_rate=0.0), (3, 3)),
 }
 
 
@@ -253,6 +261,14 @@ def test_maps(tool, case):
     elif name in ("nl", "bottleneck"):
         assert maps[""].shape[2:] == (size[0] * size[1],) * 2
         assert absolute_error(maps[""].sum(-1), torch.ones(maps[""].shape[:3])) < 1e-5
+    elif name == "lambda":
+        assert maps[""].shape[2] == 1 and absolute_error(maps[""].sum(-1), torch.ones(maps[""].shape[:3])) < 1e-5
+    elif name == "bat":
+        squeezed = model.conv1(x)  # blocks are pixels here: each reads the others by its group's weights
+        weights = maps[""].repeat_interleave(squeezed.shape[1] // maps[""].shape[1], 1)
+        read = torch.einsum("bcnm,bcm->bcn", weights, squeezed.flatten(2)).view_as(squeezed)
+        assert relative_error(x + model.conv2(model.ba.conv2(read)), y) < 1e-5
+        assert absolute_error(maps[""].sum(-1), torch.ones(maps[""].shape[:3])) < 1e-5
     elif name == "external":
         assert maps[""].shape == (2, 1, size[0] * size[1], 64)
         read = model.linear_1(maps[""][:, 0].transpose(1, 2)).view_as(x)
@@ -271,6 +287,15 @@ def test_the_map_of_halo_attention_gives_its_output(tool):
         assert relative_error(read, model(x)) < 1e-5
     assert weights.sum(-1).max() <= 1 + 1e-6 and weights.sum(-1).min() < 0.999
     assert weights[0, 0, 0, 23] == 0 and weights[0, 0, 0, 5] > 0  # block 2, halo 1: (1,1) is seen from (0,0), (5,3) not
+
+
+@pytest.mark.parametrize("size", [(14, 21), (7, 28)])
+def test_bilinear_attention_of_blocks_of_pixels(tool, size):
+    subject, make, _ = CASES["bat"]
+    model = peer(make)
+    x = images(2, 64, *size)
+    with torch.no_grad():
+        assert relative_error(tool.run(subject, model, x)["output"], model(x)) < 1e-4
 
 
 def test_sizes_beyond_timms(tool):
@@ -294,7 +319,7 @@ def test_sizes_beyond_timms(tool):
 
 SLOTS = ["se", "ese", "eca", "ceca", "ecam", "ge", "gc", "gca", "cbam", "cbam_channel", "cbam_spatial", "cbam_reversed",
          "cbam_parallel", "lcbam", "bam", "coord", "scoord", "ela", "strip", "simam", "triplet", "sk",
-         "splat", "nl", "halo", "bottleneck", "external"]
+         "splat", "nl", "bat", "lambda", "halo", "bottleneck", "external"]
 
 
 @pytest.mark.parametrize("name", SLOTS)
@@ -317,7 +342,7 @@ def test_every_slot_of_a_resnet(tool, name):
     x, cotangent = images(2, 3, 33, 40), images(2, 10, seed=2)
     # scoord's weight matrix at `se.fc1` is taken for one of squeeze-and-excitation by the layout tables.
     if name in ("se", "ese", "eca", "ceca", "ecam", "gc", "gca", "cbam", "lcbam", "coord", "ela", "strip", "sk", "splat",
-                "nl"):
+                "nl", "lambda"):
         model = randomised(ResNet(BasicBlock, (1, 1, 1, 1), block_args={"attn_layer": name}, num_classes=10,
                                   zero_init_last=False))
         with torch.no_grad():

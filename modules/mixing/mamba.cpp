@@ -1,0 +1,91 @@
+#include "fovea/modules/mixing/mamba.h"
+
+#include <cmath>
+
+#include "fovea/modules/error.h"
+#include "fovea/modules/inference/init.h"
+#include "fovea/modules/mixing/scan.h"
+#include "fovea/modules/shape.h"
+
+namespace fovea {
+
+SelectiveScanResult selective_scan(const SelectiveScanInputs& in, const at::Tensor& state) {
+  const bool fits = in.x.dim() == 3 && in.x.size(1) > 0 && in.delta.sizes() == in.x.sizes() && in.a.dim() == 2 &&
+                    in.a.size(0) == in.x.size(2) && in.b.dim() == 3 && in.b.size(0) == in.x.size(0) &&
+                    in.b.size(1) == in.x.size(1) && in.b.size(2) == in.a.size(1) && in.c.sizes() == in.b.sizes();
+  require(fits, ErrorKind::data,
+          "selective_scan: expected x and delta [B,L,E], a [E,S], b and c [B,L,S], got {}, {}, {}, {}, {}",
+          shape_text(in.x), shape_text(in.delta), shape_text(in.a), shape_text(in.b), shape_text(in.c));
+  const std::vector<int64_t> carried = {in.x.size(0), in.a.size(0), in.a.size(1)};
+  require(!state.defined() || state.sizes() == at::IntArrayRef(carried), ErrorKind::data,
+          "selective_scan: expected state [{}], got {}", fmt::join(carried, ","), shape_text(state));
+  const auto decay = at::exp(in.delta.unsqueeze(-1) * in.a);         // [B,L,E,S]
+  auto added = (in.delta * in.x).unsqueeze(-1) * in.b.unsqueeze(2);  // [B,L,E,S]
+  if (state.defined()) {
+    const auto first = added.narrow(1, 0, 1) + decay.narrow(1, 0, 1) * state.unsqueeze(1);
+    added = at::cat({first, added.narrow(1, 1, added.size(1) - 1)}, 1);
+  }
+  const auto h = linear_scan(decay, added);
+  return {at::matmul(h, in.c.unsqueeze(-1)).squeeze(-1), h.select(1, h.size(1) - 1)};
+}
+
+MambaImpl::MambaImpl(const MambaOptions& given) : options(given) {
+  if (options.rank == 0) options.rank = (options.width + 15) / 16;
+  require(options.width > 0 && options.expand > 0 && options.state > 0 && options.kernel > 0 && options.rank > 0,
+          ErrorKind::usage, "Mamba: width {}, expand {}, state {}, kernel {} and rank {} must be positive",
+          options.width, options.expand, options.state, options.kernel, options.rank);
+  require(0 < options.dt_min && options.dt_min <= options.dt_max, ErrorKind::usage,
+          "Mamba: expected 0 < dt_min ≤ dt_max, got {} and {}", options.dt_min, options.dt_max);
+  reset();
+}
+
+void MambaImpl::reset() {
+  const auto product = [&](const char* name, int64_t in, int64_t out, bool bias) {
+    return register_module(name, Linear({.in_features = in, .out_features = out, .bias = bias}));
+  };
+  const int64_t E = inner(), S = options.state;
+  in_proj = product("in_proj", options.width, 2 * E, false);
+  conv1d = register_module("conv1d",
+                           CausalConv1d({.in_channels = E, .out_channels = E, .kernel = options.kernel, .groups = E}));
+  x_proj = product("x_proj", E, options.rank + 2 * S, false);
+  dt_proj = product("dt_proj", options.rank, E, true);
+  // softplus(bias) is the first step size: its inverse of exp(uniform).
+  const double low = std::log(options.dt_min), high = std::log(options.dt_max);
+  const auto dt = at::exp(init_fan_in_uniform({E}, 1) * ((high - low) / 2) + (high + low) / 2);
+  dt_proj->bias.set_data(dt + at::log(-at::expm1(-dt)));
+  A_log = register_parameter("A_log", at::log(at::arange(1, S + 1, at::kFloat)).repeat({E, 1}));
+  D = register_parameter("D", init_ones({E}));
+  out_proj = product("out_proj", E, options.width, false);
+}
+
+MambaState MambaImpl::start(int64_t batch) const {
+  const auto like = D.options().requires_grad(false);
+  return {.inputs = at::zeros({batch, conv1d->reach(), inner()}, like),
+          .scan = at::zeros({batch, inner(), options.state}, like)};
+}
+
+at::Tensor MambaImpl::forward(const at::Tensor& x) {
+  require(x.dim() == 3, ErrorKind::data, "Mamba: expected x [B,L,{}], got {}", options.width, shape_text(x));
+  auto state = start(x.size(0));
+  return forward(x, state);
+}
+
+at::Tensor MambaImpl::forward(const at::Tensor& x, MambaState& state) {
+  require(x.dim() == 3 && x.size(2) == options.width && x.size(1) > 0, ErrorKind::data,
+          "Mamba: expected x [B,L,{}], got {}", options.width, shape_text(x));
+  const auto parts = in_proj->forward(x).chunk(2, -1);  // [B,L,E] each
+  const auto u = at::silu(conv1d->forward(parts[0], state.inputs));
+  const auto inputs = at::cat({state.inputs, parts[0]}, 1);
+  state.inputs = inputs.narrow(1, inputs.size(1) - conv1d->reach(), conv1d->reach());
+  const auto chosen = x_proj->forward(u).split_with_sizes({options.rank, options.state, options.state}, -1);
+  const auto scanned = selective_scan({.x = u,
+                                       .delta = at::softplus(dt_proj->forward(chosen[0])),
+                                       .a = -at::exp(A_log),
+                                       .b = chosen[1],
+                                       .c = chosen[2]},
+                                      state.scan);
+  state.scan = scanned.state;
+  return out_proj->forward((scanned.y + D * u) * at::silu(parts[1]));
+}
+
+}  // namespace fovea
