@@ -3,8 +3,10 @@
 #pragma once
 
 #include "fovea/modules/kernels/cuda/additive.h"
+#include "fovea/modules/kernels/cuda/attention.h"
 #include "fovea/modules/kernels/cuda/excite.h"
 #include "fovea/modules/kernels/cuda/feature_map.h"
+#include "fovea/modules/kernels/cuda/window.h"
 
 namespace fovea::kernels::cuda {
 
@@ -22,6 +24,16 @@ struct Table {
   decltype(&cuda::excite_backward) excite_backward;
   decltype(&cuda::additive_forward) additive_forward;
   decltype(&cuda::additive_backward) additive_backward;
+  decltype(&cuda::attention_forward) attention_forward;
+  decltype(&cuda::attention_workspace) attention_workspace;
+  decltype(&cuda::attention_backward) attention_backward;
+  decltype(&cuda::decode_workspace) decode_workspace;
+  decltype(&cuda::attention_decode) attention_decode;
+  decltype(&cuda::attention_rows) attention_rows;
+  decltype(&cuda::window_forward) window_forward;
+  decltype(&cuda::window_workspace) window_workspace;
+  decltype(&cuda::window_backward) window_backward;
+  decltype(&cuda::window_table_gradient) window_table_gradient;
 };
 
 }  // namespace fovea::kernels::cuda
