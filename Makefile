@@ -4,9 +4,9 @@ SHELL := /bin/bash
 BUILD := build/release
 JOBS ?= $(shell nproc)
 CTEST = ctest --test-dir $(BUILD) --output-on-failure --no-tests=error --output-junit results/ctest.xml
-SOURCES = $(shell git ls-files '*.h' '*.cpp')
+SOURCES = $(shell git ls-files '*.h' '*.cpp' '*.cu' '*.cuh')
 
-.PHONY: demo test test-long bench check format clean
+.PHONY: demo test test-long gpu-test bench check format clean
 
 demo:
 	cmake/setup.sh demo
@@ -29,6 +29,10 @@ define run_tests
 	rm -rf $(BUILD)/results && mkdir -p $(BUILD)/results
 	$(CTEST) $(1); status=$$?; python3 tests/count.py $(BUILD)/results && exit $$status
 endef
+
+# The CUDA kernels on a GPU; needs nvcc alone. Where there is no GPU, `make test` has run them on the host.
+gpu-test:
+	tests/gpu/run.sh
 
 bench:
 	cmake/setup.sh test

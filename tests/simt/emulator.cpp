@@ -2,6 +2,7 @@
 #include <sanitizer/common_interface_defs.h>
 #include <simt/emulator.h>
 #include <simt/instructions.h>
+#include <simt/shared_memory.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -26,7 +27,6 @@ constexpr int kMostThreads = 1024;
 constexpr size_t kMostShared = 163 * 1024;  // bytes of a block on sm_80; sm_90 has more
 constexpr size_t kPage = 4096;
 constexpr size_t kStack = 256 * 1024;
-constexpr size_t kGranule = 2;  // bytes of shared memory that are watched together
 
 struct Fiber {
   context::fcontext_t context = nullptr;
@@ -57,35 +57,6 @@ struct Warp {
   uint32_t order = 0;    // how often what was written became visible to the warp
 };
 
-// Who touched two bytes of shared memory last, in which stretch between two barriers of the block and of the warp.
-struct Access {
-  uint32_t stretch = 0;
-  uint32_t order = 0;
-  uint16_t thread = 0;
-  bool more_lanes = false;  // other lanes of that warp too
-  bool more_warps = false;
-};
-
-struct Cell {
-  Access write, read;
-};
-
-// Vigna, splitmix64, https://prng.di.unimi.it/splitmix64.c
-struct Random {
-  using result_type = uint64_t;
-  static constexpr uint64_t min() { return 0; }
-  static constexpr uint64_t max() { return ~uint64_t{0}; }
-
-  uint64_t operator()() {
-    uint64_t x = state += 0x9e3779b97f4a7c15;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
-    x = (x ^ x >> 27) * 0x94d049bb133111eb;
-    return x ^ x >> 31;
-  }
-
-  uint64_t state = 1;
-};
-
 // How the next thread is chosen.
 enum class Choice { any, warp_first, lane_first, count };
 
@@ -103,7 +74,6 @@ class Machine {
     body_ = &body;
     count_ = threads;
     shared_.resize(shared_bytes);
-    cells_.assign((shared_bytes + kGranule - 1) / kGranule, Cell());
     gridDim = grid;
     blockDim = dim3(static_cast<unsigned>(threads));
     const uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
@@ -174,23 +144,11 @@ class Machine {
     suspend();
   }
 
-  void read_shared(size_t first, size_t bytes, void* to) {
-    check_shared(first, bytes);
-    for (size_t i = first / kGranule; i * kGranule < first + bytes; ++i) {
-      if (conflicts(cells_[i].write)) race("reads", "written", i, cells_[i].write);
-      note_read(cells_[i].read);
-    }
-    memcpy(to, shared_.data() + first, bytes);
-  }
+  SharedMemory& shared() { return shared_; }
 
-  void write_shared(size_t first, size_t bytes, const void* from) {
-    check_shared(first, bytes);
-    for (size_t i = first / kGranule; i * kGranule < first + bytes; ++i) {
-      if (conflicts(cells_[i].write)) race("writes", "written", i, cells_[i].write);
-      if (conflicts(cells_[i].read)) race("writes", "read", i, cells_[i].read);
-      cells_[i].write = now();
-    }
-    memcpy(shared_.data() + first, from, bytes);
+  // The running thread as shared memory knows it.
+  Toucher toucher() {
+    return {.stretch = stretch_, .order = warp().order, .thread = static_cast<uint16_t>(current_->index)};
   }
 
  private:
@@ -228,7 +186,7 @@ class Machine {
   }
 
   void run_block() {
-    poison();
+    shared_.poison(random_);
     ++stretch_;
     at_barrier_ = ended_ = 0;
     for (int i = 0; i < count_; ++i) {
@@ -245,14 +203,6 @@ class Machine {
     if (fault_.empty()) return;
     for (int i = 0; i < count_; ++i) start(threads_[i]);  // they never end
     throw Fault(std::exchange(fault_, {}));
-  }
-
-  // A pattern that is a signalling NaN as float16, bfloat16 and float32, or random bytes.
-  void poison() {
-    const bool nan = random_() % 2 == 0;
-    for (size_t i = 0; i < shared_.size(); ++i) {
-      shared_[i] = static_cast<unsigned char>(nan ? (i % 2 == 0 ? 0xa1 : 0x7f) : random_());
-    }
   }
 
   Thread* pick() {
@@ -345,42 +295,6 @@ class Machine {
     return text;
   }
 
-  void check_shared(size_t first, size_t bytes) {
-    if (first > shared_.size() || bytes > shared_.size() - first) {
-      fault(std::to_string(bytes) + " bytes at " + std::to_string(static_cast<ptrdiff_t>(first)) +
-            " of shared memory are out of bounds, it has " + std::to_string(shared_.size()));
-    }
-    if (first % bytes != 0) fault("byte " + std::to_string(first) + " of shared memory is misaligned");
-  }
-
-  Access now() {
-    return {.stretch = stretch_, .order = warp().order, .thread = static_cast<uint16_t>(current_->index)};
-  }
-
-  bool conflicts(const Access& other) {
-    if (other.stretch != stretch_) return false;
-    if (other.more_warps || other.thread / kLanes != current_->index / kLanes) return true;
-    return other.order == warp().order && (other.more_lanes || other.thread != current_->index);
-  }
-
-  void note_read(Access& read) {
-    const Access mine = now();
-    if (read.stretch != mine.stretch) {
-      read = mine;
-    } else if (read.thread / kLanes != mine.thread / kLanes) {
-      read.more_warps = true;
-    } else if (read.order != mine.order) {
-      read = {.stretch = mine.stretch, .order = mine.order, .thread = mine.thread, .more_warps = read.more_warps};
-    } else if (read.thread != mine.thread) {
-      read.more_lanes = true;
-    }
-  }
-
-  [[noreturn]] void race(const char* does, const char* done, size_t cell, const Access& other) {
-    fault(std::string("race: ") + does + " byte " + std::to_string(cell * kGranule) + " of shared memory, " + done +
-          " by thread " + std::to_string(other.thread) + " since the last barrier");
-  }
-
   Random random_;
   std::vector<Thread> threads_ = [] {
     std::vector<Thread> all;
@@ -397,8 +311,7 @@ class Machine {
   std::vector<Warp> warps_;
   std::vector<int> ranks_;  // of warps
   Choice choice_ = Choice::any;
-  std::vector<unsigned char> shared_;
-  std::vector<Cell> cells_;
+  SharedMemory shared_;
   std::string fault_;
 };
 
@@ -443,46 +356,11 @@ void meet_block(const char* operation, void* object, const std::function<void(vo
 }
 
 void read_shared(size_t first, size_t bytes, void* to) {
-  machine().read_shared(first, bytes, to);
+  machine().shared().read(machine().toucher(), first, bytes, to);
 }
 
 void write_shared(size_t first, size_t bytes, const void* from) {
-  machine().write_shared(first, bytes, from);
-}
-
-void check_mask(const char* operation, unsigned mask) {
-  if (mask != ~0u) fault(std::string(operation) + " of a part of the warp");
-}
-
-int lane() {
-  return static_cast<int>(threadIdx.x) % kLanes;
-}
-
-unsigned vote(const char* operation, unsigned mask, bool predicate) {
-  struct Vote {
-    bool mine;
-    unsigned all;
-  } vote{predicate, 0};
-  check_mask(operation, mask);
-  meet_warp(operation, Memory::unordered, &vote, [](void* const* lanes) {
-    unsigned all = 0;
-    for (int i = 0; i < kLanes; ++i) all |= unsigned{static_cast<Vote*>(lanes[i])->mine} << i;
-    for (int i = 0; i < kLanes; ++i) static_cast<Vote*>(lanes[i])->all = all;
-  });
-  return vote.all;
-}
-
-int count_block(const char* operation, bool predicate) {
-  struct Count {
-    bool mine;
-    int all;
-  } count{predicate, 0};
-  meet_block(operation, &count, [](void* const* threads, int number) {
-    int all = 0;
-    for (int i = 0; i < number; ++i) all += static_cast<Count*>(threads[i])->mine;
-    for (int i = 0; i < number; ++i) static_cast<Count*>(threads[i])->all = all;
-  });
-  return count.all;
+  machine().shared().write(machine().toucher(), first, bytes, from);
 }
 
 void copy_async(size_t to, const void* from, int bytes, int valid) {

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <string>
 #include <vector>
 
 namespace simt {
@@ -88,6 +89,41 @@ const std::vector<float>& float16_table() {
 }
 
 }  // namespace
+
+void check_mask(const char* operation, unsigned mask) {
+  if (mask != ~0u) fault(std::string(operation) + " of a part of the warp");
+}
+
+int lane() {
+  return static_cast<int>(threadIdx.x) % kLanes;
+}
+
+unsigned vote(const char* operation, unsigned mask, bool predicate) {
+  struct Vote {
+    bool mine;
+    unsigned all;
+  } vote{predicate, 0};
+  check_mask(operation, mask);
+  meet_warp(operation, Memory::unordered, &vote, [](void* const* lanes) {
+    unsigned all = 0;
+    for (int i = 0; i < kLanes; ++i) all |= unsigned{static_cast<Vote*>(lanes[i])->mine} << i;
+    for (int i = 0; i < kLanes; ++i) static_cast<Vote*>(lanes[i])->all = all;
+  });
+  return vote.all;
+}
+
+int count_block(const char* operation, bool predicate) {
+  struct Count {
+    bool mine;
+    int all;
+  } count{predicate, 0};
+  meet_block(operation, &count, [](void* const* threads, int number) {
+    int all = 0;
+    for (int i = 0; i < number; ++i) all += static_cast<Count*>(threads[i])->mine;
+    for (int i = 0; i < number; ++i) static_cast<Count*>(threads[i])->all = all;
+  });
+  return count.all;
+}
 
 float from_bfloat16(uint16_t bits) {
   return float_of(static_cast<uint32_t>(bits) << 16);

@@ -3,5 +3,6 @@ set(FOVEA_KERNEL_CASES
   ${CMAKE_CURRENT_LIST_DIR}/additive_cases.cpp
   ${CMAKE_CURRENT_LIST_DIR}/attention_cases.cpp
   ${CMAKE_CURRENT_LIST_DIR}/decode_cases.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/excite_cases.cpp
   ${CMAKE_CURRENT_LIST_DIR}/gates_cases.cpp
   ${CMAKE_CURRENT_LIST_DIR}/window_cases.cpp)

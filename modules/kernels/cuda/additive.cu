@@ -1,7 +1,7 @@
 #include "fovea/modules/kernels/cuda/additive.cuh"
 
 #include "fovea/modules/kernels/cuda/dispatch.h"
-#include "fovea/modules/kernels/cuda/excite.cuh"
+#include "fovea/modules/kernels/cuda/row_sums.cuh"
 
 namespace fovea::kernels::cuda {
 namespace {
@@ -66,7 +66,7 @@ Status backward(const AdditiveCall& call, const AdditiveGradients& g, Stream str
                       static_cast<S*>(g.grad_value));
       },
       [&] {
-        return launch(add_rows, divide_up(call.width, kWarp), kExciteThreads, kExciteThreads * sizeof(float), stream,
+        return launch(add_rows, divide_up(call.width, kWarp), kRowSumThreads, kRowSumThreads * sizeof(float), stream,
                       g.grad_v_of_queries, queries, call.width, 1.0f, g.grad_v);
       },
   });

@@ -179,7 +179,7 @@ __global__ void __launch_bounds__(kAdditiveThreads)
 
 // A block for each of B·N: weights, and the gradient of the scores from that of the weights, in place. Shared memory:
 // kAdditiveWarps floats.
-__global__ inline void __launch_bounds__(kAdditiveThreads)
+static __global__ void __launch_bounds__(kAdditiveThreads)
     additive_softmax_gradient(AdditiveCall call, const float* scores, float* weights, float* grad) {
   const int64_t first = static_cast<int64_t>(blockIdx.x) * call.keys, b = blockIdx.x / call.queries;
   const RowSoftmax softmax(scores + first, call.keys);

@@ -88,7 +88,7 @@ __global__ void __launch_bounds__(kExciteThreads) excite_gate(ExciteCall call, c
   if (lane_index() == 0) gate[i] = call.squash == Squash::sigmoid ? sigmoid(score) : clamped(score + 3, 0, 6) / 6;
 }
 
-__global__ inline void __launch_bounds__(kExciteThreads)
+static __global__ void __launch_bounds__(kExciteThreads)
     score_gradient(const float* gate, const float* grad_gate, Squash squash, int64_t count, float* grad_score) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kExciteThreads + threadIdx.x;
   if (i >= count) return;
@@ -97,7 +97,7 @@ __global__ inline void __launch_bounds__(kExciteThreads)
 }
 
 // grad_before [n,B,r] holds the gradient of `hidden` in its first part when this begins.
-__global__ inline void __launch_bounds__(kExciteThreads)
+static __global__ void __launch_bounds__(kExciteThreads)
     before_gradient(const float* before, SqueezeActivation activation, int64_t pooled_count, int64_t count,
                     float* grad_before) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kExciteThreads + threadIdx.x;
@@ -128,22 +128,6 @@ __global__ void __launch_bounds__(kExciteThreads)
   if (warp_index() != 0 || n >= columns) return;
   for (int w = 1; w < kExciteWarps; ++w) sum += of_warps[w * kWarp + lane_index()];
   out[m * columns + n] = sum;
-}
-
-// out[n] = factor·Σ_m rows[m,n]; a block for each 32 columns, shared memory as above.
-__global__ inline void __launch_bounds__(kExciteThreads)
-    add_rows(const float* rows, int64_t count, int64_t columns, float factor, float* out) {
-  const int64_t n = static_cast<int64_t>(blockIdx.x) * kWarp + lane_index();
-  float sum = 0;
-  if (n < columns) {
-    for (int64_t m = warp_index(); m < count; m += kExciteWarps) sum += rows[m * columns + n];
-  }
-  const Shared<float> of_warps(0);
-  of_warps[threadIdx.x] = sum;
-  __syncthreads();
-  if (warp_index() != 0 || n >= columns) return;
-  for (int w = 1; w < kExciteWarps; ++w) sum += of_warps[w * kWarp + lane_index()];
-  out[n] = sum * factor;
 }
 
 }  // namespace fovea::kernels::cuda

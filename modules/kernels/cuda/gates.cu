@@ -2,6 +2,7 @@
 #include "fovea/modules/kernels/cuda/dispatch.h"
 #include "fovea/modules/kernels/cuda/excite.cuh"
 #include "fovea/modules/kernels/cuda/feature_map.cuh"
+#include "fovea/modules/kernels/cuda/row_sums.cuh"
 
 namespace fovea::kernels::cuda {
 namespace {
@@ -121,8 +122,8 @@ Status multiply(const float* a, int64_t rows, int64_t a_row, int64_t a_step, con
 
 Status add(const float* rows, int64_t count, int64_t columns, float factor, float* out, Stream stream) {
   if (out == nullptr) return nullptr;
-  return launch(add_rows, divide_up(columns, kWarp), kExciteThreads, kSharedBytes, stream, rows, count, columns, factor,
-                out);
+  return launch(add_rows, divide_up(columns, kWarp), kRowSumThreads, kRowSumThreads * sizeof(float), stream, rows,
+                count, columns, factor, out);
 }
 
 template <typename S>
