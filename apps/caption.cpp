@@ -24,7 +24,7 @@
 namespace fovea {
 namespace {
 
-constexpr size_t batch_size = 8;  // images a forward pass
+constexpr size_t caption_batch = 8;  // images a forward pass
 
 struct CaptionArguments {
   std::string model;
@@ -45,7 +45,7 @@ struct CaptionArguments {
   bool force = false;
 };
 
-struct Answer {
+struct CaptionAnswer {
   std::string path;
   std::string error;  // empty: none
   std::vector<Caption> captions;
@@ -76,9 +76,9 @@ class Program {
   }
 
   // Answers of one batch; images that cannot be read stay out of the forward pass.
-  std::vector<Answer> answer(const std::vector<std::string>& paths, const std::vector<std::string>& sheets,
-                             BatchResult& result) const {
-    std::vector<Answer> answers;
+  std::vector<CaptionAnswer> answer(const std::vector<std::string>& paths, const std::vector<std::string>& sheets,
+                                    BatchResult& result) const {
+    std::vector<CaptionAnswer> answers;
     std::vector<at::Tensor> inputs;
     std::vector<Image> pictures;
     std::vector<size_t> read;  // answers that have an input
@@ -97,7 +97,7 @@ class Program {
     const c10::InferenceMode inference;
     auto captions = caption(captioner_, at::stack(inputs).to(runtime_.device, runtime_.dtype), options_);
     for (size_t i = 0; i < read.size(); ++i) {
-      Answer& one = answers[read[i]];
+      CaptionAnswer& one = answers[read[i]];
       one.captions = std::move(captions[i]);
       if (sheets.empty()) continue;
       try {
@@ -140,7 +140,7 @@ class Program {
   CaptionOptions options_;
 };
 
-void append_json(nlohmann::ordered_json& list, const Answer& answer) {
+void append_json(nlohmann::ordered_json& list, const CaptionAnswer& answer) {
   if (!answer.error.empty()) list.push_back({{"image", answer.path}, {"error", answer.error}});
   for (const Caption& caption : answer.captions) {
     if (!answer.error.empty()) break;
@@ -178,15 +178,15 @@ int run(const CaptionArguments& arguments, const CommonOptions& common) {
   BatchResult result(arguments.images.keep_going);
   auto list = nlohmann::ordered_json::array();
   Progress progress("caption", static_cast<int64_t>(paths.size()));
-  for (size_t first = 0; first < paths.size() && stop_signal() == 0; first += batch_size) {
+  for (size_t first = 0; first < paths.size() && stop_signal() == 0; first += caption_batch) {
     const auto part = [&](const std::vector<std::string>& all) {
-      const size_t end = std::min(first + batch_size, all.size());
+      const size_t end = std::min(first + caption_batch, all.size());
       return all.empty()
                  ? all
                  : std::vector(all.begin() + static_cast<ptrdiff_t>(first), all.begin() + static_cast<ptrdiff_t>(end));
     };
     const std::vector<std::string> batch = part(paths);
-    for (const Answer& answer : program.answer(batch, part(sheets), result)) {
+    for (const CaptionAnswer& answer : program.answer(batch, part(sheets), result)) {
       append_json(list, answer);
       if (arguments.json || !answer.error.empty()) continue;
       progress.clear();
@@ -227,7 +227,7 @@ Command add_caption(CLI::App& program, CommonOptions& common) {
   add_integer(*app, "--no-repeat-ngram", arguments->no_repeat, {.least = 0, .most = 1000},
               "No run of so many tokens twice; 0: any may");
   add_integer(*app, "--n-best", arguments->n_best, {.least = 1, .most = 1000}, "Captions for each image, best first");
-  app->add_flag("--json", arguments->json, "Answer as JSON");
+  app->add_flag("--json", arguments->json, "CaptionAnswer as JSON");
   app->add_option("--maps", arguments->maps, "Folder for <image>.words.png: where the network looked for each word")
       ->type_name("DIR");
   app->add_flag("--force", arguments->force, "Replace pictures that were not written by this command");

@@ -17,7 +17,7 @@
 namespace fovea {
 namespace {
 
-constexpr size_t batch_size = 8;  // images a forward pass
+constexpr size_t classify_batch = 8;  // images a forward pass
 
 // Folding and packing costs about as much as they save on two images.
 constexpr size_t worth_preparing = 3;
@@ -29,16 +29,16 @@ struct ClassifyOptions {
   bool json = false;
 };
 
-struct Answer {
+struct ClassifyAnswer {
   std::string path;
   std::string error;  // empty: none
   std::vector<Prediction> predictions;
 };
 
 // Answers of one batch; images that cannot be read stay out of the forward pass.
-std::vector<Answer> classify(const std::vector<std::string>& paths, const ClassifyOptions& options,
-                             const Network& network, BatchResult& result) {
-  std::vector<Answer> answers;
+std::vector<ClassifyAnswer> classify(const std::vector<std::string>& paths, const ClassifyOptions& options,
+                                     const Network& network, BatchResult& result) {
+  std::vector<ClassifyAnswer> answers;
   std::vector<at::Tensor> inputs;
   std::vector<size_t> read;  // answers that have an input
   for (const std::string& path : paths) {
@@ -53,7 +53,7 @@ std::vector<Answer> classify(const std::vector<std::string>& paths, const Classi
   if (inputs.empty()) return answers;
   const at::Tensor logits = network.logits(at::stack(inputs));
   for (size_t row = 0; row < read.size(); ++row) {
-    Answer& answer = answers[read[row]];
+    ClassifyAnswer& answer = answers[read[row]];
     try {
       answer.predictions = network.best(logits[static_cast<int64_t>(row)], options.top_k);
     } catch (...) {
@@ -63,7 +63,7 @@ std::vector<Answer> classify(const std::vector<std::string>& paths, const Classi
   return answers;
 }
 
-std::string as_table(const Answer& answer) {
+std::string as_table(const ClassifyAnswer& answer) {
   std::string text = printable(answer.path) + "\n";
   for (const Prediction& prediction : answer.predictions) {
     text += fmt::format("  {:6.2f} %  {}\n", 100 * prediction.score, prediction.label);
@@ -71,7 +71,7 @@ std::string as_table(const Answer& answer) {
   return text;
 }
 
-nlohmann::ordered_json as_json(const Answer& answer) {
+nlohmann::ordered_json as_json(const ClassifyAnswer& answer) {
   if (!answer.error.empty()) return {{"image", answer.path}, {"error", answer.error}};
   auto predictions = nlohmann::ordered_json::array();
   for (const Prediction& prediction : answer.predictions) {
@@ -88,11 +88,11 @@ int run(const ClassifyOptions& options, const CommonOptions& common) {
   BatchResult result(options.images.keep_going);
   auto list = nlohmann::ordered_json::array();
   Progress progress("classify", static_cast<int64_t>(paths.size()));
-  for (size_t first = 0; first < paths.size() && stop_signal() == 0; first += batch_size) {
+  for (size_t first = 0; first < paths.size() && stop_signal() == 0; first += classify_batch) {
     const std::vector<std::string> batch(
         paths.begin() + static_cast<ptrdiff_t>(first),
-        paths.begin() + static_cast<ptrdiff_t>(std::min(first + batch_size, paths.size())));
-    for (const Answer& answer : classify(batch, options, network, result)) {
+        paths.begin() + static_cast<ptrdiff_t>(std::min(first + classify_batch, paths.size())));
+    for (const ClassifyAnswer& answer : classify(batch, options, network, result)) {
       if (options.json) {
         list.push_back(as_json(answer));
       } else if (answer.error.empty()) {
@@ -116,7 +116,7 @@ Command add_classify(CLI::App& program, CommonOptions& common) {
   add_model_options(*app, options->network.model);
   app->add_option("--labels", options->network.labels, "Names of the classes, one a line")->type_name("FILE");
   add_integer(*app, "--top-k", options->top_k, {.least = 1, .most = 1'000'000}, "Predictions for each image (5)");
-  app->add_flag("--json", options->json, "Answer as JSON");
+  app->add_flag("--json", options->json, "ClassifyAnswer as JSON");
   add_common_options(*app, common);
   return {app, [options, &common] { return run(*options, common); }};
 }

@@ -32,6 +32,7 @@ endfunction()
 function(fovea_compile_options target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow=local -Wnon-virtual-dtor
     -Wno-missing-field-initializers $<$<BOOL:${FOVEA_WERROR}>:-Werror>)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${FOVEA_UNITY} UNITY_BUILD_BATCH_SIZE 10)
   if(FOVEA_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${FOVEA_SANITIZE} -fno-omit-frame-pointer)
     target_link_options(${target} PUBLIC -fsanitize=${FOVEA_SANITIZE})

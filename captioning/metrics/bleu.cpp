@@ -7,8 +7,6 @@
 namespace fovea {
 namespace {
 
-constexpr size_t kLongest = 4;  // n-gram
-
 // The reference length nearest to `length`, the shorter of two.
 size_t closest_length(const ScoredCaption& caption) {
   const size_t length = caption.candidate.size();
@@ -22,13 +20,13 @@ size_t closest_length(const ScoredCaption& caption) {
 }  // namespace
 
 std::array<double, 4> bleu(std::span<const ScoredCaption> captions) {
-  std::array<double, kLongest> matched{}, made{};
+  std::array<double, kLongestNgram> matched{}, made{};
   double length = 0, wanted = 0;
   for (const ScoredCaption& caption : captions) {
     require(!caption.references.empty(), ErrorKind::data, "bleu: a caption has no references");
     length += static_cast<double>(caption.candidate.size());
     wanted += static_cast<double>(closest_length(caption));
-    for (size_t n = 0; n < kLongest; ++n) {
+    for (size_t n = 0; n < kLongestNgram; ++n) {
       NgramCounts most;
       for (const Words& reference : caption.references) {
         for (const auto& [run, count] : count_ngrams(reference, n + 1)) most[run] = std::max(most[run], count);
@@ -44,9 +42,9 @@ std::array<double, 4> bleu(std::span<const ScoredCaption> captions) {
   constexpr double tiny = 1e-15, small = 1e-9;
   const double ratio = (length + tiny) / (wanted + small);
   const double brevity = ratio < 1 ? std::exp(1 - 1 / ratio) : 1;
-  std::array<double, kLongest> scores{};
+  std::array<double, kLongestNgram> scores{};
   double product = 1;
-  for (size_t n = 0; n < kLongest; ++n) {
+  for (size_t n = 0; n < kLongestNgram; ++n) {
     product *= (matched[n] + tiny) / (made[n] + small);
     scores[n] = std::pow(product, 1.0 / static_cast<double>(n + 1)) * brevity;
   }

@@ -8,12 +8,11 @@
 namespace fovea {
 namespace {
 
-constexpr size_t kLongest = 4;  // n-gram
 constexpr double kSigma = 6;
 
 struct Vector {
-  std::array<NgramCounts, kLongest> weights;
-  std::array<double, kLongest> norms{};
+  std::array<NgramCounts, kLongestNgram> weights;
+  std::array<double, kLongestNgram> norms{};
   double length = 0;  // as the COCO evaluation has it: the number of pairs of words
 };
 
@@ -24,7 +23,7 @@ class Cider {
     for (const ScoredCaption& caption : captions) {
       std::set<std::string> seen;
       for (const Words& reference : caption.references) {
-        for (size_t n = 1; n <= kLongest; ++n) {
+        for (size_t n = 1; n <= kLongestNgram; ++n) {
           for (const auto& [run, count] : count_ngrams(reference, n)) seen.insert(run);
         }
       }
@@ -36,13 +35,13 @@ class Cider {
     const Vector candidate = vector_of(caption.candidate);
     double sum = 0;
     for (const Words& reference : caption.references) sum += similarity(candidate, vector_of(reference));
-    return 10 * sum / static_cast<double>(kLongest) / static_cast<double>(caption.references.size());
+    return 10 * sum / static_cast<double>(kLongestNgram) / static_cast<double>(caption.references.size());
   }
 
  private:
   Vector vector_of(const Words& words) const {
     Vector vector;
-    for (size_t n = 0; n < kLongest; ++n) {
+    for (size_t n = 0; n < kLongestNgram; ++n) {
       for (const auto& [run, count] : count_ngrams(words, n + 1)) {
         const auto found = images_with_.find(run);
         const double weight = count * (log_images_ - std::log(found == images_with_.end() ? 1.0 : found->second));
@@ -57,7 +56,7 @@ class Cider {
 
   static double similarity(const Vector& candidate, const Vector& reference) {
     double sum = 0;
-    for (size_t n = 0; n < kLongest; ++n) {
+    for (size_t n = 0; n < kLongestNgram; ++n) {
       double product = 0;
       for (const auto& [run, weight] : candidate.weights[n]) {
         const auto found = reference.weights[n].find(run);

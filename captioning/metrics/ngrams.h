@@ -8,6 +8,8 @@
 
 namespace fovea {
 
+constexpr size_t kLongestNgram = 4;  // of BLEU and CIDEr
+
 using NgramCounts = std::map<std::string, double>;  // words joined by a byte that no word holds
 
 // Runs of `size` words.

@@ -1,6 +1,7 @@
 #include "fovea/captioning/models/decoder_block.h"
 
-#include "fovea/modules/error.h"
+#include "fovea/modules/attention/heads.h"
+#include "fovea/modules/checks.h"
 #include "fovea/modules/patch/block.h"
 #include "fovea/modules/shape.h"
 
@@ -9,16 +10,6 @@ namespace {
 
 Linear linear(int64_t in, int64_t out) {
   return Linear({.in_features = in, .out_features = out, .initial_std = 0.02});
-}
-
-// [R,n,parts·D] → views [parts][R,H,n,d].
-at::Tensor split_heads(const at::Tensor& x, int64_t parts, int64_t heads) {
-  return x.view({x.size(0), x.size(1), parts, heads, x.size(2) / (parts * heads)}).permute({2, 0, 3, 1, 4});
-}
-
-// [R,H,n,d] → [R,n,D].
-at::Tensor join_heads(const at::Tensor& x) {
-  return x.transpose(1, 2).flatten(2);
 }
 
 }  // namespace
@@ -62,11 +53,9 @@ at::Tensor ImageAttentionImpl::forward(const at::Tensor& x, const KeyValueCache&
 }
 
 DecoderBlockImpl::DecoderBlockImpl(const DecoderBlockOptions& options) : options(options) {
-  require(options.dim > 0 && options.heads > 0 && options.hidden > 0 && options.memory_dim > 0, ErrorKind::usage,
-          "DecoderBlock: dim {}, heads {}, hidden {} and memory_dim {} must be positive", options.dim, options.heads,
-          options.hidden, options.memory_dim);
-  require(options.dim % options.heads == 0, ErrorKind::usage, "DecoderBlock: dim {} is not divisible by heads {}",
-          options.dim, options.heads);
+  require_heads("DecoderBlock", options.dim, options.heads);
+  require(options.hidden > 0 && options.memory_dim > 0, ErrorKind::usage,
+          "DecoderBlock: hidden {} and memory_dim {} must be positive", options.hidden, options.memory_dim);
   require_probability("DecoderBlock", "dropout", options.dropout);
   reset();
 }

@@ -1,8 +1,7 @@
 #include "fovea/captioning/models/show_attend_tell.h"
 
 #include "fovea/modules/attention/additive.h"
-#include "fovea/modules/error.h"
-#include "fovea/modules/patch/drop_path.h"
+#include "fovea/modules/checks.h"
 #include "fovea/modules/shape.h"
 
 namespace fovea {

@@ -12,12 +12,12 @@
 namespace fovea {
 namespace {
 
-struct Problem {
+struct AdditiveProblem {
   at::Tensor query, keys, values, v, mask;
 };
 
-Problem validate(const at::Tensor& query, const at::Tensor& keys, const at::Tensor& values, const at::Tensor& v,
-                 const at::Tensor& mask) {
+AdditiveProblem validate(const at::Tensor& query, const at::Tensor& keys, const at::Tensor& values, const at::Tensor& v,
+                         const at::Tensor& mask) {
   const bool fits = query.dim() == 3 && keys.dim() == 3 && values.dim() == 3 && v.dim() == 1 &&
                     query.size(2) == v.size(0) && keys.size(2) == v.size(0) && values.size(1) == keys.size(1) &&
                     values.size(0) == keys.size(0) && (keys.size(0) == query.size(0) || keys.size(0) == 1);
@@ -32,14 +32,14 @@ Problem validate(const at::Tensor& query, const at::Tensor& keys, const at::Tens
   return {query, keys, values, v, mask};
 }
 
-AdditiveAttentionResult reference(const Problem& p) {
+AdditiveAttentionResult additive_reference(const AdditiveProblem& p) {
   const auto sums = p.query.unsqueeze(2) + hide_rows(p.keys, p.mask).unsqueeze(1);  // [B,N,M,a]
   const auto scores = at::matmul(at::tanh(sums), p.v);                              // [B,N,M]
   const auto weights = masked_softmax(scores, p.mask.defined() ? p.mask.unsqueeze(1) : p.mask);
   return {at::matmul(weights, hide_rows(p.values, p.mask)), weights};
 }
 
-std::string cpu_refuses(const Problem& p) {
+std::string additive_cpu_refuses(const AdditiveProblem& p) {
   if (const auto reason = cpu::refuses(p.query); !reason.empty()) return reason;
   for (const auto* t : {&p.keys, &p.values, &p.v}) {
     if (t->scalar_type() != p.query.scalar_type() || t->device() != p.query.device()) return "more than one type";
@@ -49,7 +49,7 @@ std::string cpu_refuses(const Problem& p) {
   return "";
 }
 
-AdditiveAttentionResult run_on_cpu(const Problem& p) {
+AdditiveAttentionResult additive_on_cpu(const AdditiveProblem& p) {
   const auto query = p.query.contiguous(), keys = p.keys.contiguous(), values = p.values.contiguous(),
              v = p.v.contiguous(), mask = p.mask.defined() ? p.mask.contiguous() : p.mask;
   const auto batch_stride = [](const at::Tensor& t) { return t.size(0) == 1 ? 0 : t.stride(0); };
@@ -75,10 +75,10 @@ AdditiveAttentionResult run_on_cpu(const Problem& p) {
   return result;
 }
 
-const BackendTable<AdditiveAttentionResult, Problem>& backends() {
-  static const BackendTable<AdditiveAttentionResult, Problem> table(
-      "additive_attention",
-      {{"cpu", cpu_refuses, run_on_cpu}, {"reference", [](const Problem&) { return std::string(); }, reference}});
+const BackendTable<AdditiveAttentionResult, AdditiveProblem>& additive_backends() {
+  static const BackendTable<AdditiveAttentionResult, AdditiveProblem> table(
+      "additive_attention", {{"cpu", additive_cpu_refuses, additive_on_cpu},
+                             {"reference", [](const AdditiveProblem&) { return std::string(); }, additive_reference}});
   return table;
 }
 
@@ -86,7 +86,7 @@ const BackendTable<AdditiveAttentionResult, Problem>& backends() {
 
 AdditiveAttentionResult additive_attention(const at::Tensor& query, const at::Tensor& keys, const at::Tensor& values,
                                            const at::Tensor& v, const AdditiveAttentionArgs& args) {
-  const auto result = backends().run(validate(query, keys, values, v, args.mask), args.backend);
+  const auto result = additive_backends().run(validate(query, keys, values, v, args.mask), args.backend);
   if (recording::wanted(args.module)) recording::add(args.module, MapKind::tokens, result.weights.unsqueeze(1));
   return result;
 }

@@ -9,7 +9,7 @@
 namespace fovea {
 namespace {
 
-const BackendTable<at::Tensor, AttentionProblem>& backends() {
+const BackendTable<at::Tensor, AttentionProblem>& attention_backends() {
   static const BackendTable<at::Tensor, AttentionProblem> table(
       "attention", {
                        {"cpu", cpu_refuses, cpu_attention},
@@ -42,7 +42,7 @@ void record(const AttentionProblem& problem, const at::Tensor& output, const tor
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionArgs& args) {
   const auto problem = validate(q, k, v, args);
-  if (!recording::wanted(args.module)) return backends().run(problem, args.backend);
+  if (!recording::wanted(args.module)) return attention_backends().run(problem, args.backend);
   if (recording::differentiable(args.module)) {
     const auto result = reference_attention(problem);
     const auto queries = recording::queries();
@@ -51,13 +51,13 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
     recording::add(args.module, MapKind::tokens, rows, queries);
     return result.output;
   }
-  const auto output = backends().run(problem, args.backend);
+  const auto output = attention_backends().run(problem, args.backend);
   record(problem, output, args.module);
   return output;
 }
 
 std::string explain_backend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionArgs& args) {
-  return backends().explain(validate(q, k, v, args));
+  return attention_backends().explain(validate(q, k, v, args));
 }
 
 }  // namespace fovea

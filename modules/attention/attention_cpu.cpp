@@ -13,8 +13,8 @@ namespace {
 constexpr int64_t kMostWidth = 256;
 
 // The kernel's view of a problem, with the tensors that it points into.
-struct Prepared {
-  explicit Prepared(const AttentionProblem& p)
+struct PreparedHeads {
+  explicit PreparedHeads(const AttentionProblem& p)
       : q(cpu::with_adjacent_columns(p.q)),
         k(cpu::with_adjacent_columns(p.k)),
         v(cpu::with_adjacent_columns(p.v)),
@@ -48,7 +48,7 @@ at::Tensor empty_heads(const at::Tensor& like, int64_t heads, int64_t rows, int6
 }
 
 at::Tensor forward(const AttentionProblem& p, const at::Tensor& log_sum) {
-  const Prepared prepared(p);
+  const PreparedHeads prepared(p);
   auto out = empty_heads(p.q, p.q.size(1), p.q.size(2), p.v.size(3));
   kernels::attention_forward(prepared.call, cpu::mutable_view(out), log_sum.defined() ? log_sum.data_ptr() : nullptr,
                              cpu::runtime());
@@ -90,7 +90,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
 
   static variable_list gradients(const AttentionProblem& p, const at::Tensor& out, const at::Tensor& log_sum,
                                  const at::Tensor& grad, bool wants_bias) {
-    const Prepared prepared(p);
+    const PreparedHeads prepared(p);
     const auto grad_out = cpu::with_adjacent_columns(grad);
     auto grad_q = empty_heads(p.q, p.q.size(1), p.q.size(2), p.q.size(3));
     auto grad_k = empty_heads(p.k, p.k.size(1), p.k.size(2), p.k.size(3));

@@ -1,15 +1,11 @@
 #include "fovea/modules/attention/multi_head.h"
 
-#include "fovea/modules/error.h"
+#include "fovea/modules/attention/heads.h"
+#include "fovea/modules/checks.h"
 #include "fovea/modules/shape.h"
 
 namespace fovea {
 namespace {
-
-// [B,N,H·d] → [B,H,N,d], a view.
-at::Tensor split_heads(const at::Tensor& x, int64_t heads) {
-  return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
-}
 
 void require_width(const char* name, const at::Tensor& x, int64_t width) {
   require(x.dim() == 3 && x.size(2) == width, ErrorKind::data, "multi_head_attention: expected {} [B,N,{}], got {}",
@@ -27,8 +23,7 @@ MultiHeadAttentionImpl::MultiHeadAttentionImpl(const MultiHeadAttentionOptions& 
   if (options.value_width == 0) options.value_width = options.key_width;
   require(options.kv_heads > 0 && options.heads % options.kv_heads == 0, ErrorKind::usage,
           "multi_head_attention: heads {} is not divisible by kv_heads {}", options.heads, options.kv_heads);
-  require(options.dropout >= 0 && options.dropout < 1, ErrorKind::usage,
-          "multi_head_attention: dropout {} does not lie in [0,1)", options.dropout);
+  require_probability("multi_head_attention", "dropout", options.dropout);
   reset();
 }
 
@@ -48,10 +43,10 @@ at::Tensor MultiHeadAttentionImpl::forward(const at::Tensor& query, const at::Te
   require_width("value", value, options.value_width);
   args.module = this;
   args.dropout = is_training() ? options.dropout : 0;
-  const auto heads =
-      attention(split_heads(q->forward(query), options.heads), split_heads(k->forward(key), options.kv_heads),
-                split_heads(v->forward(value), options.kv_heads), args);  // [B,H,N,d]
-  return proj->forward(heads.transpose(1, 2).reshape({query.size(0), query.size(1), options.d_model}));
+  const auto queries = split_heads(q->forward(query), 1, options.heads)[0];
+  const auto keys = split_heads(k->forward(key), 1, options.kv_heads)[0];
+  const auto values = split_heads(v->forward(value), 1, options.kv_heads)[0];
+  return proj->forward(join_heads(attention(queries, keys, values, args)));
 }
 
 }  // namespace fovea

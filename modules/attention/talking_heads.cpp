@@ -2,9 +2,9 @@
 
 #include <cmath>
 
+#include "fovea/modules/attention/heads.h"
 #include "fovea/modules/attention/recorder.h"
-#include "fovea/modules/error.h"
-#include "fovea/modules/patch/drop_path.h"
+#include "fovea/modules/checks.h"
 #include "fovea/modules/shape.h"
 
 namespace fovea {
@@ -29,10 +29,7 @@ void record(const torch::nn::Module* module, const at::Tensor& weights) {
 }  // namespace
 
 TalkingHeadsImpl::TalkingHeadsImpl(const TalkingHeadsOptions& options) : options(options) {
-  require(options.dim > 0 && options.heads > 0, ErrorKind::usage, "TalkingHeads: dim {} and heads {} must be positive",
-          options.dim, options.heads);
-  require(options.dim % options.heads == 0, ErrorKind::usage, "TalkingHeads: dim {} is not divisible by heads {}",
-          options.dim, options.heads);
+  require_heads("TalkingHeads", options.dim, options.heads);
   require_probability("TalkingHeads", "attn_drop", options.attn_drop);
   require_probability("TalkingHeads", "proj_drop", options.proj_drop);
   reset();
@@ -51,17 +48,14 @@ void TalkingHeadsImpl::reset() {
 at::Tensor TalkingHeadsImpl::forward(const at::Tensor& x) {
   require(x.dim() == 3 && x.size(2) == options.dim, ErrorKind::data, "TalkingHeads: expected [B,N,{}], got {}",
           options.dim, shape_text(x));
-  const int64_t head_width = options.dim / options.heads;
-  // [B,N,3D] → views [B,H,N,d] of the one buffer.
-  const auto parts =
-      qkv->forward(x).view({x.size(0), x.size(1), 3, options.heads, head_width}).permute({2, 0, 3, 1, 4});
-  const double scale = 1 / std::sqrt(static_cast<double>(head_width));
+  const auto parts = split_heads(qkv->forward(x), 3, options.heads);
+  const double scale = 1 / std::sqrt(static_cast<double>(options.dim / options.heads));
   const auto scores = at::matmul(parts[0] * scale, parts[1].transpose(-2, -1));  // [B,H,N,N]
   const auto weights = at::softmax(mix_heads(scores, *proj_l), -1);
   record(this, weights);
   const auto spoken = at::dropout(mix_heads(weights, *proj_w), options.attn_drop, is_training());
-  const auto joined = at::matmul(spoken, parts[2]).transpose(1, 2).reshape(x.sizes());  // [B,H,N,d] → [B,N,D]
-  return at::dropout(proj->forward(joined), options.proj_drop, is_training());
+  const auto mixed = at::matmul(spoken, parts[2]);  // [B,H,N,d]
+  return at::dropout(proj->forward(join_heads(mixed)), options.proj_drop, is_training());
 }
 
 }  // namespace fovea

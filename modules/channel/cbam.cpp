@@ -16,7 +16,7 @@ struct Gated {
   at::Tensor spatial_gate;  // [B,1,h,w], or undefined
 };
 
-struct Problem {
+struct CbamProblem {
   const at::Tensor& x;
   const CbamArgs& args;
 };
@@ -41,7 +41,7 @@ at::Tensor spatial_gate(const at::Tensor& mean, const at::Tensor& largest, const
   return apply_gate(args.spatial(pooled), args.gate);
 }
 
-Gated reference(const Problem& problem) {
+Gated cbam_reference(const CbamProblem& problem) {
   const auto& [x, args] = problem;
   Gated gated{.output = x};
   // The tensor between the gates is ours to overwrite, which spares the pages of another one.
@@ -67,7 +67,7 @@ Gated reference(const Problem& problem) {
   return gated;
 }
 
-std::string cpu_refuses(const Problem& problem) {
+std::string cbam_cpu_refuses(const CbamProblem& problem) {
   const auto& [x, args] = problem;
   const auto& mlp = args.mlp;
   const auto& spatial = args.spatial;
@@ -80,7 +80,7 @@ std::string cpu_refuses(const Problem& problem) {
 }
 
 // The tensor between the gates is never written: what the spatial gate pools is x times the first gate.
-Gated run_on_cpu(const Problem& problem) {
+Gated cbam_on_cpu(const CbamProblem& problem) {
   const auto& [x, args] = problem;
   Gated gated;
   if (has_channel(args)) {
@@ -96,10 +96,10 @@ Gated run_on_cpu(const Problem& problem) {
   return gated;
 }
 
-const BackendTable<Gated, Problem>& backends() {
-  static const BackendTable<Gated, Problem> table(
-      "cbam",
-      {{"cpu", cpu_refuses, run_on_cpu}, {"reference", [](const Problem&) { return std::string(); }, reference}});
+const BackendTable<Gated, CbamProblem>& cbam_backends() {
+  static const BackendTable<Gated, CbamProblem> table(
+      "cbam", {{"cpu", cbam_cpu_refuses, cbam_on_cpu},
+               {"reference", [](const CbamProblem&) { return std::string(); }, cbam_reference}});
   return table;
 }
 
@@ -142,7 +142,7 @@ at::Tensor cbam(const at::Tensor& x, const CbamArgs& args) {
   check(x, args);
   const bool differentiable =
       recording::differentiable(args.channel_module) || recording::differentiable(args.spatial_module);
-  const auto gated = backends().run({x, args}, differentiable ? "reference" : args.backend);
+  const auto gated = cbam_backends().run({x, args}, differentiable ? "reference" : args.backend);
   if (has_channel(args)) detail::record_gate(args.channel_module, MapKind::channel, gated.channel_gate, x);
   if (has_spatial(args)) detail::record_gate(args.spatial_module, MapKind::spatial, gated.spatial_gate, x);
   return gated.output;
@@ -150,7 +150,7 @@ at::Tensor cbam(const at::Tensor& x, const CbamArgs& args) {
 
 std::string explain_cbam(const at::Tensor& x, const CbamArgs& args) {
   check(x, args);
-  return backends().explain({x, args});
+  return cbam_backends().explain({x, args});
 }
 
 CbamChannelImpl::CbamChannelImpl(const CbamOptions& options) : options(checked(options)) {

@@ -14,19 +14,19 @@ struct Excited {
   at::Tensor gate;  // [B,C,1,1]
 };
 
-struct Problem {
+struct ExciteProblem {
   const at::Tensor& x;
   const SqueezeExciteArgs& args;
 };
 
-Excited reference(const Problem& problem) {
+Excited excite_reference(const ExciteProblem& problem) {
   const auto& [x, args] = problem;
   const auto scores = args.mlp(x.mean({2, 3}));  // [B,C]
   const auto gate = apply_gate(scores, args.gate).view({x.size(0), x.size(1), 1, 1});
   return {x * gate, gate};
 }
 
-std::string cpu_refuses(const Problem& problem) {
+std::string excite_cpu_refuses(const ExciteProblem& problem) {
   const auto& mlp = problem.args.mlp;
   if (differentiates({problem.x, mlp.fc1_weight, mlp.fc1_bias, mlp.fc2_weight, mlp.fc2_bias})) {
     return "gradients (it has no backward pass)";
@@ -34,16 +34,16 @@ std::string cpu_refuses(const Problem& problem) {
   return gate_cpu::refuses(problem.x);
 }
 
-Excited run_on_cpu(const Problem& problem) {
+Excited excite_on_cpu(const ExciteProblem& problem) {
   const auto& [x, args] = problem;
   const auto gate = apply_gate(args.mlp(gate_cpu::over_pixels(x, /*largest=*/false).mean), args.gate);  // [B,C]
   return {gate_cpu::scaled(x, gate, {}), gate.view({x.size(0), x.size(1), 1, 1})};
 }
 
-const BackendTable<Excited, Problem>& backends() {
-  static const BackendTable<Excited, Problem> table(
-      "squeeze_excite",
-      {{"cpu", cpu_refuses, run_on_cpu}, {"reference", [](const Problem&) { return std::string(); }, reference}});
+const BackendTable<Excited, ExciteProblem>& excite_backends() {
+  static const BackendTable<Excited, ExciteProblem> table(
+      "squeeze_excite", {{"cpu", excite_cpu_refuses, excite_on_cpu},
+                         {"reference", [](const ExciteProblem&) { return std::string(); }, excite_reference}});
   return table;
 }
 
@@ -56,14 +56,15 @@ void check(const at::Tensor& x, const SqueezeExciteArgs& args) {
 
 at::Tensor squeeze_excite(const at::Tensor& x, const SqueezeExciteArgs& args) {
   check(x, args);
-  const auto excited = backends().run({x, args}, recording::differentiable(args.module) ? "reference" : args.backend);
+  const auto excited =
+      excite_backends().run({x, args}, recording::differentiable(args.module) ? "reference" : args.backend);
   detail::record_gate(args.module, MapKind::channel, excited.gate, x);
   return excited.output;
 }
 
 std::string explain_squeeze_excite(const at::Tensor& x, const SqueezeExciteArgs& args) {
   check(x, args);
-  return backends().explain({x, args});
+  return excite_backends().explain({x, args});
 }
 
 SqueezeExciteImpl::SqueezeExciteImpl(const SqueezeExciteOptions& options) : options(options) {

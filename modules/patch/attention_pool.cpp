@@ -3,7 +3,8 @@
 #include <cmath>
 
 #include "fovea/modules/attention/attention.h"
-#include "fovea/modules/error.h"
+#include "fovea/modules/attention/heads.h"
+#include "fovea/modules/checks.h"
 #include "fovea/modules/inference/init.h"
 #include "fovea/modules/patch/block.h"
 #include "fovea/modules/shape.h"
@@ -11,10 +12,7 @@
 namespace fovea {
 
 AttentionPoolImpl::AttentionPoolImpl(const AttentionPoolOptions& options) : options(options) {
-  require(options.dim > 0 && options.heads > 0, ErrorKind::usage, "AttentionPool: dim {} and heads {} must be positive",
-          options.dim, options.heads);
-  require(options.dim % options.heads == 0, ErrorKind::usage, "AttentionPool: dim {} is not divisible by heads {}",
-          options.dim, options.heads);
+  require_heads("AttentionPool", options.dim, options.heads);
   require(options.mlp_ratio > 0, ErrorKind::usage, "AttentionPool: mlp_ratio {} must be positive", options.mlp_ratio);
   reset();
 }
@@ -37,12 +35,10 @@ at::Tensor AttentionPoolImpl::forward(const at::Tensor& x) {
   require(x.dim() == 3 && x.size(2) == options.dim, ErrorKind::data, "AttentionPool: expected [B,N,{}], got {}",
           options.dim, shape_text(x));
   const int64_t batch = x.size(0);
-  const int64_t head_width = options.dim / options.heads;
-  const auto query = q->forward(latent.expand({batch, -1, -1})).view({batch, 1, options.heads, head_width});
-  // [B,N,2D] → views [B,H,N,d] of the one buffer.
-  const auto parts = kv->forward(x).view({batch, x.size(1), 2, options.heads, head_width}).permute({2, 0, 3, 1, 4});
-  const auto mixed = attention(query.transpose(1, 2), parts[0], parts[1], {.module = this});  // [B,H,1,d]
-  const auto pooled = proj->forward(mixed.transpose(1, 2).reshape({batch, options.dim}));
+  const auto query = split_heads(q->forward(latent.expand({batch, -1, -1})), 1, options.heads)[0];
+  const auto parts = split_heads(kv->forward(x), 2, options.heads);
+  const auto mixed = attention(query, parts[0], parts[1], {.module = this});  // [B,H,1,d]
+  const auto pooled = proj->forward(join_heads(mixed).squeeze(1));
   return add_residual(pooled, mlp->forward(norm->forward(pooled)));
 }
 

@@ -1,12 +1,8 @@
 #include "fovea/modules/patch/drop_path.h"
 
-#include "fovea/modules/error.h"
+#include "fovea/modules/checks.h"
 
 namespace fovea {
-
-void require_probability(const char* layer, const char* option, double value) {
-  require(value >= 0 && value < 1, ErrorKind::usage, "{}: {} {} is not in 0 ≤ p < 1", layer, option, value);
-}
 
 DropPathImpl::DropPathImpl(const DropPathOptions& options) : options(options) {
   require_probability("DropPath", "probability", options.probability);

@@ -5,9 +5,6 @@
 
 namespace fovea {
 
-// Throws Error(usage) naming layer and option unless 0 ≤ value < 1.
-void require_probability(const char* layer, const char* option, double value);
-
 struct DropPathOptions {
   double probability = 0;  // of losing the branch, a sample of the batch at a time
 };

@@ -1,7 +1,6 @@
 #include "fovea/modules/patch/swiglu.h"
 
-#include "fovea/modules/error.h"
-#include "fovea/modules/patch/drop_path.h"
+#include "fovea/modules/checks.h"
 
 namespace fovea {
 

@@ -10,6 +10,10 @@
 
 namespace fovea {
 
+inline std::string_view text_of(std::span<const std::byte> file) {
+  return {reinterpret_cast<const char*>(file.data()), file.size()};
+}
+
 class ByteCursor {
  public:
   // `what` names the file (and the part of it) in messages.

@@ -12,7 +12,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr size_t kMaxBytes = size_t{16} << 20;
-constexpr int kMaxDepth = 64;
+constexpr int kMaxJsonDepth = 64;
 
 }  // namespace
 
@@ -24,7 +24,7 @@ nlohmann::json read_json(const std::string& path) {
   require(!text.starts_with('\xEF'), ErrorKind::data, "{}: no valid JSON: byte order mark", printable(path));
   std::vector<std::set<std::string>> keys;
   const auto check = [&](int depth, Json::parse_event_t event, Json& value) {
-    require(depth <= kMaxDepth, ErrorKind::data, "{}: nested deeper than {}", printable(path), kMaxDepth);
+    require(depth <= kMaxJsonDepth, ErrorKind::data, "{}: nested deeper than {}", printable(path), kMaxJsonDepth);
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key) {

@@ -1,13 +1,10 @@
 // Parts of captioners: transformers' text decoders, under the keys of our TextDecoder, the image tower of BLIP, and the
 // ResNet of the sgrvinod tutorial.
-#include "fovea/modules/weights/layout.h"
+#include "fovea/modules/weights/layout_parts.h"
 
 namespace fovea {
 namespace {
 
-constexpr TensorPart kQuery = {.index = 0, .count = 3};
-constexpr TensorPart kKey = {.index = 1, .count = 3};
-constexpr TensorPart kValue = {.index = 2, .count = 3};
 constexpr TensorPart kKeyOfTwo = {.index = 0, .count = 2};
 constexpr TensorPart kValueOfTwo = {.index = 1, .count = 2};
 

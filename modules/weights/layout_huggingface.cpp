@@ -1,13 +1,9 @@
 // transformers' ViT and DeiT: the names of published files, and those that transformers 5 has in memory and
 // writes with save_original_format=False.
-#include "fovea/modules/weights/layout.h"
+#include "fovea/modules/weights/layout_parts.h"
 
 namespace fovea {
 namespace {
-
-constexpr TensorPart kQuery = {.index = 0, .count = 3};
-constexpr TensorPart kKey = {.index = 1, .count = 3};
-constexpr TensorPart kValue = {.index = 2, .count = 3};
 
 // Of a ViT, around its heads.
 std::vector<LayoutRow> vit_rows(std::vector<LayoutRow> heads) {

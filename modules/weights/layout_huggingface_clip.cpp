@@ -1,13 +1,9 @@
 // The image towers of transformers' CLIP and SigLIP, alone (`embeddings.…` in memory, `vision_model.embeddings.…` in
 // published files) or beside their texts.
-#include "fovea/modules/weights/layout.h"
+#include "fovea/modules/weights/layout_parts.h"
 
 namespace fovea {
 namespace {
-
-constexpr TensorPart kQuery = {.index = 0, .count = 3};
-constexpr TensorPart kKey = {.index = 1, .count = 3};
-constexpr TensorPart kValue = {.index = 2, .count = 3};
 
 std::vector<LayoutRow> tower_rows(std::vector<LayoutRow> own) {
   std::vector<LayoutRow> rows = {
@@ -42,6 +38,7 @@ const Layout kLayoutHuggingFaceClip = {
                         {"visual_projection.weight", "head.weight"}}),
     .base = "vision_model.",
     .resampling = TableResampling::plain,
+    .network = &change::kClipClassifier,
 };
 
 const Layout kLayoutHuggingFaceSiglip = {
@@ -54,7 +51,7 @@ const Layout kLayoutHuggingFaceSiglip = {
                         {"~head.mlp.*", "attn_pool.mlp.*"}}),
     .base = "vision_model.",
     .resampling = TableResampling::plain,
-    .network = &change::kSplitPoolInput,
+    .network = &change::kSiglipPool,
 };
 
 }  // namespace fovea

@@ -2,14 +2,11 @@
 // Oquab et al., DINOv2, 2023, https://arxiv.org/abs/2304.07193
 #include <ATen/ATen.h>
 
-#include "fovea/modules/weights/layout.h"
+#include "fovea/modules/weights/layout_parts.h"
 
 namespace fovea {
 namespace {
 
-constexpr TensorPart kQuery = {.index = 0, .count = 3};
-constexpr TensorPart kKey = {.index = 1, .count = 3};
-constexpr TensorPart kValue = {.index = 2, .count = 3};
 constexpr TensorPart kGate = {.index = 0, .count = 2};
 constexpr TensorPart kGated = {.index = 1, .count = 2};
 

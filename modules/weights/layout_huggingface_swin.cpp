@@ -1,12 +1,9 @@
 // transformers' Swin, in both generations of names, and SwinV2, which has one.
-#include "fovea/modules/weights/layout.h"
+#include "fovea/modules/weights/layout_parts.h"
 
 namespace fovea {
 namespace {
 
-constexpr TensorPart kQuery = {.index = 0, .count = 3};
-constexpr TensorPart kKey = {.index = 1, .count = 3};
-constexpr TensorPart kValue = {.index = 2, .count = 3};
 constexpr IndexShift kNextStage = {.add = 1};  // merging closes a stage there, and opens the next here
 
 }  // namespace

@@ -6,8 +6,8 @@
 namespace fovea {
 namespace {
 
-constexpr IndexShift kStage = {.add = -1};   // features.2 … are blocks.1 …
-constexpr IndexShift kFromOne = {.add = 1};  // the first block of a stage is b1
+constexpr IndexShift kPreviousStage = {.add = -1};  // features.2 … are blocks.1 …
+constexpr IndexShift kFromOne = {.add = 1};         // the first block of a stage is b1
 
 // A key that was put together: it lives as long as the program, as those of the tables do.
 std::string_view kept(std::string key) {
@@ -98,14 +98,14 @@ const Layout kLayoutTorchvisionEfficientNet = {
             {"features.1.#.block.1.fc2.*", "blocks.0.#.se.conv_expand.*"},
             {"features.1.#.block.2.0.*", "blocks.0.#.conv_pw.*"},
             {"features.1.#.block.2.1.*", "blocks.0.#.bn2.*"},
-            {"features.#.#.block.0.0.*", "blocks.#.#.conv_pw.*", nullptr, kStage},
-            {"features.#.#.block.0.1.*", "blocks.#.#.bn1.*", nullptr, kStage},
-            {"features.#.#.block.1.0.*", "blocks.#.#.conv_dw.*", nullptr, kStage},
-            {"features.#.#.block.1.1.*", "blocks.#.#.bn2.*", nullptr, kStage},
-            {"features.#.#.block.2.fc1.*", "blocks.#.#.se.conv_reduce.*", nullptr, kStage},
-            {"features.#.#.block.2.fc2.*", "blocks.#.#.se.conv_expand.*", nullptr, kStage},
-            {"features.#.#.block.3.0.*", "blocks.#.#.conv_pwl.*", nullptr, kStage},
-            {"features.#.#.block.3.1.*", "blocks.#.#.bn3.*", nullptr, kStage},
+            {"features.#.#.block.0.0.*", "blocks.#.#.conv_pw.*", nullptr, kPreviousStage},
+            {"features.#.#.block.0.1.*", "blocks.#.#.bn1.*", nullptr, kPreviousStage},
+            {"features.#.#.block.1.0.*", "blocks.#.#.conv_dw.*", nullptr, kPreviousStage},
+            {"features.#.#.block.1.1.*", "blocks.#.#.bn2.*", nullptr, kPreviousStage},
+            {"features.#.#.block.2.fc1.*", "blocks.#.#.se.conv_reduce.*", nullptr, kPreviousStage},
+            {"features.#.#.block.2.fc2.*", "blocks.#.#.se.conv_expand.*", nullptr, kPreviousStage},
+            {"features.#.#.block.3.0.*", "blocks.#.#.conv_pwl.*", nullptr, kPreviousStage},
+            {"features.#.#.block.3.1.*", "blocks.#.#.bn3.*", nullptr, kPreviousStage},
             {"features.8.0.*", "conv_head.*"},
             {"features.8.1.*", "bn2.*"},
             {"classifier.1.*", "classifier.*"},

@@ -25,7 +25,7 @@ struct TypePair {
 };
 
 // torch has no F6, and its packed F4 counts pairs.
-constexpr TypePair kTypes[] = {
+constexpr TypePair kTypePairs[] = {
     {SafetensorsType::BOOL, at::kBool},
     {SafetensorsType::U8, at::kByte},
     {SafetensorsType::I8, at::kChar},
@@ -48,14 +48,14 @@ constexpr TypePair kTypes[] = {
 };
 
 at::ScalarType torch_type(SafetensorsType type, const std::string& tensor, const std::string& file) {
-  for (const TypePair& pair : kTypes) {
+  for (const TypePair& pair : kTypePairs) {
     if (pair.stored == type) return pair.torch;
   }
   fail(ErrorKind::data, "{}: tensor {}: numbers of type {} cannot be held", file, printable(tensor), name_of(type));
 }
 
 SafetensorsType stored_type(const NamedTensor& named, const std::string& file) {
-  for (const TypePair& pair : kTypes) {
+  for (const TypePair& pair : kTypePairs) {
     if (pair.torch == named.tensor.scalar_type()) return pair.stored;
   }
   fail(ErrorKind::usage, "{}: tensor {}: safetensors has no type {}", file, printable(named.name),

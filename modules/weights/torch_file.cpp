@@ -26,10 +26,6 @@ MemoryBudget budget_for(std::span<const std::byte> file, std::string_view name) 
   return {name, kBudgetBase + file.size() / 2};
 }
 
-std::string_view text_of(std::span<const std::byte> file) {
-  return {reinterpret_cast<const char*>(file.data()), file.size()};
-}
-
 // By key. Throws Error(data) where one storage is of two types, which torch.save never writes.
 std::map<std::string_view, SafetensorsType> storage_types(const Pickle& values, std::string_view name) {
   std::map<std::string_view, SafetensorsType> types;

@@ -8,7 +8,7 @@
 namespace fovea {
 namespace {
 
-constexpr int kMaxDepth = 64;               // of dictionaries and modules in each other
+constexpr int kMaxStateDepth = 64;          // of dictionaries and modules in each other
 constexpr uint64_t kMaxSteps = 20'000'000;  // entries looked at: parts that are shared are met again
 
 // Training scripts keep the weights under one of these, the averaged ones first, as timm prefers them.
@@ -30,7 +30,7 @@ class StateCollector {
 
   TorchFile collect() {
     PickleId state = pickle_.root();
-    for (int depth = 0; depth < kMaxDepth; ++depth) {
+    for (int depth = 0; depth < kMaxStateDepth; ++depth) {
       const std::optional<PickleId> inner = source_in(state);
       if (!inner) break;
       state = *inner;
@@ -90,7 +90,7 @@ class StateCollector {
   }
 
   bool holds_tensors(PickleId id, int depth) {
-    if (depth == kMaxDepth) return false;
+    if (depth == kMaxStateDepth) return false;
     if (is_tensor(id) || is_module(id)) return true;
     const std::vector<Entry> inside = entries(id);
     return std::any_of(inside.begin(), inside.end(),
@@ -132,8 +132,8 @@ class StateCollector {
 
   // What `id` holds, under names that begin with `prefix`.
   void add(PickleId id, const std::string& prefix, int depth) {
-    if (depth == kMaxDepth) {
-      fail(ErrorKind::data, "{}: dictionaries nested deeper than {}, or in a circle", file_, kMaxDepth);
+    if (depth == kMaxStateDepth) {
+      fail(ErrorKind::data, "{}: dictionaries nested deeper than {}, or in a circle", file_, kMaxStateDepth);
     }
     if (is_module(id)) return add_module(id, prefix, depth);
     for (const Entry& entry : entries(id)) {

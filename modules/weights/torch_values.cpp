@@ -66,7 +66,7 @@ struct TypeName {
   std::string_view dtype;
   SafetensorsType type;
 };
-constexpr TypeName kTypes[] = {
+constexpr TypeName kTypeNames[] = {
     {"FloatStorage", "float32", SafetensorsType::F32},
     {"HalfStorage", "float16", SafetensorsType::F16},
     {"BFloat16Storage", "bfloat16", SafetensorsType::BF16},
@@ -98,7 +98,7 @@ SafetensorsType type_named(const Pickle& pickle, PickleId id, std::string_view T
   for (const std::string_view prefix : {"torch.", "cuda.", "storage."}) {
     if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
   }
-  for (const TypeName& known : kTypes) {
+  for (const TypeName& known : kTypeNames) {
     if (!name.empty() && known.*column == name) return known.type;
   }
   fail(ErrorKind::data, "{}: numbers of type {} cannot be held", file, full.empty() ? "unknown" : printable(full));

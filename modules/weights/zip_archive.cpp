@@ -27,10 +27,6 @@ struct Directory {
   uint64_t count = 0;
 };
 
-std::string_view text_of(std::span<const std::byte> file) {
-  return {reinterpret_cast<const char*>(file.data()), file.size()};
-}
-
 void expect_magic(ByteCursor& cursor, std::string_view magic, std::string_view what, std::string_view name) {
   const size_t place = cursor.place();
   if (cursor.take(magic.size()) != magic) fail(ErrorKind::data, "{}: zip: no {} at byte {}", name, what, place);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "fovea/modules/attention/backend.h"
+#include "fovea/modules/attention/heads.h"
 #include "fovea/modules/attention/recorder.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/shape.h"
@@ -77,9 +78,11 @@ WindowProblem validate(const at::Tensor& qkv, const WindowArgs& args) {
           shape_text(qkv));
   require(qkv.size(1) > 0 && qkv.size(2) > 0 && qkv.size(3) > 0, ErrorKind::data,
           "window_attention: expected a grid with tokens, got {}", shape_text(qkv));
-  const auto layout = window_layout(qkv.size(1), qkv.size(2), args);
+  auto layout = window_layout(qkv.size(1), qkv.size(2), args);
   check_shapes(qkv, args, layout);
-  WindowProblem problem{.qkv = qkv, .layout = layout, .heads = args.heads};
+  WindowProblem problem{.qkv = layout.strided ? gather_strided(qkv, layout) : qkv, .heads = args.heads};
+  layout.strided = false;  // the backends see plain windows
+  problem.layout = layout;
   if (args.tables != nullptr && args.tables->layout == layout) problem.ready_tables = args.tables;
   problem.scale = args.scale.value_or(1.0 / std::sqrt(static_cast<double>(problem.head_width())));
   problem.bias_table = args.bias_table;
@@ -90,7 +93,7 @@ WindowProblem validate(const at::Tensor& qkv, const WindowArgs& args) {
   return problem;
 }
 
-const BackendTable<at::Tensor, WindowProblem>& backends() {
+const BackendTable<at::Tensor, WindowProblem>& window_backends() {
   static const BackendTable<at::Tensor, WindowProblem> table(
       "window_attention", {
                               {"cpu", window_cpu_refuses, window_cpu},
@@ -148,7 +151,8 @@ WindowLayout window_layout(int64_t height, int64_t width, const WindowArgs& args
                       .window_width = args.window[1],
                       .shift_height = args.shift[0],
                       .shift_width = args.shift[1],
-                      .pad_first = args.pad_first};
+                      .pad_first = args.pad_first,
+                      .strided = args.strided};
   if (args.pad_first && layout.rows() == 1) layout.shift_height = 0;
   if (args.pad_first && layout.columns() == 1) layout.shift_width = 0;
   return layout;
@@ -156,20 +160,24 @@ WindowLayout window_layout(int64_t height, int64_t width, const WindowArgs& args
 
 at::Tensor window_attention(const at::Tensor& qkv, const WindowArgs& args) {
   const auto problem = validate(qkv, args);
-  if (!recording::wanted(args.module)) return backends().run(problem, args.backend);
-  const recording::WindowScope scope(problem.layout);
+  const auto layout = window_layout(qkv.size(1), qkv.size(2), args);
+  const auto in_place = [&](const at::Tensor& output) {
+    return layout.strided ? spread_strided(output, layout) : output;
+  };
+  if (!recording::wanted(args.module)) return in_place(window_backends().run(problem, args.backend));
+  const recording::WindowScope scope(layout);
   if (recording::differentiable(args.module)) {
     const auto result = reference_window_attention(problem);
     recording::add(args.module, MapKind::tokens, result.weights);
-    return result.output;
+    return in_place(result.output);
   }
-  const auto output = backends().run(problem, args.backend);
+  const auto output = window_backends().run(problem, args.backend);
   record(problem, output, args.module);
-  return output;
+  return in_place(output);
 }
 
 std::string explain_window_backend(const at::Tensor& qkv, const WindowArgs& args) {
-  return backends().explain(validate(qkv, args));
+  return window_backends().explain(validate(qkv, args));
 }
 
 }  // namespace fovea

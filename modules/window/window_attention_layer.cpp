@@ -1,18 +1,14 @@
 #include "fovea/modules/window/window_attention_layer.h"
 
-#include "fovea/modules/error.h"
+#include "fovea/modules/checks.h"
 #include "fovea/modules/inference/init.h"
-#include "fovea/modules/patch/drop_path.h"
 #include "fovea/modules/shape.h"
 #include "fovea/modules/window/relative_bias.h"
 
 namespace fovea {
 
 void check_window_attention(const char* layer, const WindowAttentionOptions& options) {
-  require(options.dim > 0 && options.heads > 0, ErrorKind::usage, "{}: dim {} and heads {} must be positive", layer,
-          options.dim, options.heads);
-  require(options.dim % options.heads == 0, ErrorKind::usage, "{}: dim {} is not divisible by heads {}", layer,
-          options.dim, options.heads);
+  require_heads(layer, options.dim, options.heads);
   for (size_t side = 0; side < 2; ++side) {
     require(options.window[side] > 0 && options.shift[side] >= 0 && options.shift[side] < options.window[side] &&
                 options.grid[side] >= 0,

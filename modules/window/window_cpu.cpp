@@ -18,8 +18,8 @@ at::Tensor contiguous(const at::Tensor& t) {
 }
 
 // The kernel's view of a problem, with the tensors that it points into.
-struct Prepared {
-  explicit Prepared(const WindowProblem& p)
+struct PreparedWindows {
+  explicit PreparedWindows(const WindowProblem& p)
       : qkv(cpu::with_adjacent_columns(p.qkv)),
         pad_row(contiguous(p.pad_row)),
         table(contiguous(p.bias_table)),
@@ -55,7 +55,7 @@ struct Prepared {
 };
 
 at::Tensor forward(const WindowProblem& p) {
-  const Prepared prepared(p);
+  const PreparedWindows prepared(p);
   auto out = at::empty({p.qkv.size(0), p.layout.height, p.layout.width, p.channels()}, p.qkv.options());
   kernels::window_forward(prepared.call, out.data_ptr(), cpu::runtime());
   return out;
@@ -107,7 +107,7 @@ struct WindowFunction : torch::autograd::Function<WindowFunction> {
   }
 
   static variable_list gradients(const WindowProblem& p, const AutogradContext& context, const at::Tensor& grad) {
-    const Prepared prepared(p);
+    const PreparedWindows prepared(p);
     const auto grad_out = grad.contiguous();
     const auto sums = p.qkv.options().dtype(cpu::sum_type(p.qkv));
     const int64_t places = p.layout.places();

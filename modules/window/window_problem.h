@@ -35,9 +35,6 @@ WindowResult reference_window_attention(const WindowProblem& problem);
 // The weights alone, in float32 at least.
 at::Tensor window_weights(const WindowProblem& problem);
 
-// [B·windows,W²,parts·C] → parts of [B·windows,H,W²,d], views.
-std::vector<at::Tensor> split_heads(const at::Tensor& windows, int64_t parts, int64_t heads);
-
 // Rows of the table.
 std::string window_cpu_refuses(const WindowProblem& problem);
 at::Tensor window_cpu(const WindowProblem& problem);

@@ -2,6 +2,7 @@
 // that trains.
 #include <ATen/ATen.h>
 
+#include "fovea/modules/attention/heads.h"
 #include "fovea/modules/window/partition.h"
 #include "fovea/modules/window/window_problem.h"
 
@@ -22,20 +23,13 @@ at::Tensor softmax_scores(const at::Tensor& q, const at::Tensor& k, const at::Te
 
 }  // namespace
 
-std::vector<at::Tensor> split_heads(const at::Tensor& windows, int64_t parts, int64_t heads) {
-  return windows.view({windows.size(0), windows.size(1), parts, heads, windows.size(2) / parts / heads})
-      .permute({2, 0, 3, 1, 4})
-      .unbind(0);
-}
-
 WindowResult reference_window_attention(const WindowProblem& problem) {
   const auto windows = to_windows(problem.qkv, problem.layout, problem.pad_row);
   const auto parts = split_heads(windows, 3, problem.heads);
   const auto weights = softmax_scores(parts[0], parts[1], problem.complete_bias(problem.tables()), problem.scale);
   const auto kept = problem.dropout > 0 ? at::dropout(weights, problem.dropout, /*train=*/true) : weights;
   const auto mixed = at::matmul(kept, parts[2]);  // [B·windows,H,W²,d]
-  const auto joined = mixed.transpose(1, 2).reshape({windows.size(0), windows.size(1), problem.channels()});
-  return {from_windows(joined, problem.layout), weights};
+  return {from_windows(join_heads(mixed), problem.layout), weights};
 }
 
 at::Tensor window_weights(const WindowProblem& problem) {

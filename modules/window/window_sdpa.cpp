@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "fovea/modules/attention/backend.h"
+#include "fovea/modules/attention/heads.h"
 #include "fovea/modules/window/window_problem.h"
 
 namespace fovea {
@@ -62,8 +63,8 @@ at::Tensor window_sdpa(const WindowProblem& p) {
     const auto parts = split_heads(windows.view({-1, layout.places(), 3 * p.channels()}), 3, p.heads);
     const auto mixed = at::scaled_dot_product_attention(
         parts[0], parts[1], parts[2], bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt,
-        /*dropout_p=*/0.0, /*is_causal=*/false, p.scale);                                // [windows,H,W²,d]
-    const auto joined = mixed.transpose(1, 2).reshape({images * places, p.channels()});  // a view, as it comes
+        /*dropout_p=*/0.0, /*is_causal=*/false, p.scale);  // [windows,H,W²,d]
+    const auto joined = join_heads(mixed).view({images * places, p.channels()});
     auto target = output.narrow(0, first * tokens, images * tokens);
     at::index_select_out(target, joined, 0, scatter);
   }

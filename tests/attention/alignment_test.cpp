@@ -18,8 +18,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-const auto kWide = at::TensorOptions(at::kDouble);
-
 constexpr Score kScores[] = {Score::dot,        Score::scaled_dot, Score::cosine,   Score::l1,      Score::l2,
                              Score::squared_l2, Score::general,    Score::additive, Score::location};
 

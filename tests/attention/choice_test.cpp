@@ -15,8 +15,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-const auto kWide = at::TensorOptions(at::kDouble);
-
 HardAttention make_hard(HardEstimator estimator = HardEstimator::reinforce,
                         HardInference inference = HardInference::argmax) {
   HardAttention layer({.score = {.kind = Score::dot, .query_width = 3, .key_width = 3},

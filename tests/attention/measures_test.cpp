@@ -15,8 +15,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-const auto kWide = at::TensorOptions(at::kDouble);
-
 TEST(Regularisers, MatchTheirFormulasAndGradients) {
   at::manual_seed(1);
   const auto a = at::softmax(at::randn({2, 3, 4, 5}, kWide), -1),

@@ -28,13 +28,9 @@ SpatialScore as_spatial(Weights& weights, at::ScalarType type) {
   return spatial;
 }
 
-SqueezeMlp as_mlp(const Weights& weights) {
-  return {weights.fc1, weights.b1, weights.fc2, weights.b2};
-}
-
 TEST(Cbam, EqualsLoopsOnSeededShapes) {
   for (uint64_t seed = 0; seed < 150; ++seed) {
-    const Case c(seed);
+    const ChannelCase c(seed);
     const auto x = c.input();
     auto weights = c.weights();
     const auto spatial = as_spatial(weights, c.type);
@@ -149,7 +145,7 @@ TEST(Cbam, RefusesWhatDoesNotFit) {
 }
 
 TEST(Cbam, ExplainsItsBackends) {
-  const Case c(3);
+  const ChannelCase c(3);
   const CbamArgs args{.mlp = as_mlp(c.weights())};
   EXPECT_EQ(explain_cbam(c.draw({1, c.C, 2, 2}), args), "cpu: runs\nreference: could run\n");
   EXPECT_THAT(error_of([&] { cbam(c.input(), {.mlp = args.mlp, .backend = "nonesuch"}); }), HasSubstr("nonesuch"));

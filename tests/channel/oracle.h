@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "fovea/modules/channel/gate.h"
+#include "fovea/modules/channel/squeeze_excite.h"
 #include "fovea/modules/error.h"
 #include "fovea/tests/support/error_of.h"
 
@@ -110,15 +111,19 @@ inline void gate_pixels(Gates& gates, const Weights& weights, Gate gate) {
 
 enum class Strides { contiguous, channels_last, transposed, sliced, expanded };
 
+inline SqueezeMlp as_mlp(const Weights& weights) {
+  return {weights.fc1, weights.b1, weights.fc2, weights.b2};
+}
+
 // A shape, a type, strides and options drawn from a seed.
-struct Case {
+struct ChannelCase {
   int64_t B, C, h, w, squeeze, kernel;
   at::ScalarType type;
   Strides strides;
   Gate gate;
   bool bias;
 
-  explicit Case(uint64_t seed) {
+  explicit ChannelCase(uint64_t seed) {
     std::mt19937_64 random(seed);
     const auto pick = [&](const auto& from) { return from[random() % from.size()]; };
     B = pick(std::vector<int64_t>{0, 1, 1, 2, 3});

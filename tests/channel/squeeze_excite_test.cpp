@@ -15,10 +15,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-SqueezeMlp as_mlp(const Weights& weights) {
-  return {weights.fc1, weights.b1, weights.fc2, weights.b2};
-}
-
 Gates oracle(const at::Tensor& x, const Weights& weights, Gate gate) {
   Gates gates{.output = wide(x).clone()};
   gate_channels(gates, weights, gate, /*with_maximum=*/false);
@@ -27,7 +23,7 @@ Gates oracle(const at::Tensor& x, const Weights& weights, Gate gate) {
 
 TEST(SqueezeExcite, EqualsLoopsOnSeededShapes) {
   for (uint64_t seed = 0; seed < 150; ++seed) {
-    const Case c(seed);
+    const ChannelCase c(seed);
     const auto x = c.input();
     const auto weights = c.weights();
     const auto y = squeeze_excite(x, {.mlp = as_mlp(weights), .gate = c.gate});
@@ -101,7 +97,7 @@ TEST(SqueezeExcite, RefusesWhatDoesNotFit) {
 }
 
 TEST(SqueezeExcite, ExplainsItsBackends) {
-  const Case c(3);
+  const ChannelCase c(3);
   const SqueezeExciteArgs args{.mlp = as_mlp(c.weights())};
   EXPECT_EQ(explain_squeeze_excite(c.draw({1, c.C, 2, 2}), args), "cpu: runs\nreference: could run\n");
   EXPECT_THAT(error_of([&] { squeeze_excite(c.input(), {.mlp = args.mlp, .backend = "nonesuch"}); }),

@@ -38,7 +38,7 @@ struct AdditiveOracle {
 };
 
 // Plain loops in fp64.
-AdditiveOracle oracle(const AdditiveCase& c) {
+AdditiveOracle additive_oracle(const AdditiveCase& c) {
   const auto wide = [](const at::Tensor& t) { return t.to(at::kDouble).contiguous(); };
   const auto query = wide(c.query), keys = wide(c.keys), values = wide(c.values), v = wide(c.v);
   const int64_t B = query.size(0), N = query.size(1), M = keys.size(1), A = v.size(0), E = values.size(2);
@@ -77,7 +77,7 @@ AdditiveAttentionResult run(const AdditiveCase& c, const char* backend) {
 TEST(AdditiveKernel, EqualsLoopsOnSeededCases) {
   for (uint64_t seed = 0; seed < case_count(120); ++seed) {
     const AdditiveCase c(seed);
-    const auto expected = oracle(c);
+    const auto expected = additive_oracle(c);
     const auto got = run(c, "cpu"), plain = run(c, "reference");
     const auto bound = [&](const at::Tensor& formula, const at::Tensor& exact) {
       return std::max(2 * largest_error(formula, exact), error_floor(exact.to(c.query.scalar_type()), c.v.size(0)));

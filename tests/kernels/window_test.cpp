@@ -12,7 +12,7 @@
 namespace fovea::testing {
 namespace {
 
-at::Tensor run(const Case& c, const char* backend) {
+at::Tensor run(const WindowCase& c, const char* backend) {
   auto args = c.args;
   args.backend = backend;
   return window_attention(c.qkv, args);
@@ -20,7 +20,7 @@ at::Tensor run(const Case& c, const char* backend) {
 
 TEST(WindowKernel, EqualsLoopsOnSeededCases) {
   for (uint64_t seed = 0; seed < case_count(120); ++seed) {
-    Case c(seed + 500);
+    WindowCase c(seed + 500);
     if (seed % 3 == 0) {  // unaligned, and strided along every dimension but the columns
       const auto s = c.qkv.sizes();
       auto whole = at::randn({s[0] + 1, s[1] + 2, s[2] + 3, s[3] + 5}).to(c.type);
@@ -37,7 +37,7 @@ TEST(WindowKernel, EqualsLoopsOnSeededCases) {
 
 TEST(WindowKernel, GradientsEqualTheFormulaOnSeededCases) {
   for (uint64_t seed = 0; seed < case_count(120); ++seed) {
-    Case c(seed + 2'000'000);
+    WindowCase c(seed + 2'000'000);
     const auto gradients = [&](at::ScalarType computed, const char* backend) {
       auto args = c.args;
       args.backend = backend;

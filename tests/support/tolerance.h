@@ -7,6 +7,8 @@
 
 namespace fovea::testing {
 
+inline const auto kWide = at::TensorOptions(at::kDouble);  // of the inputs of oracles
+
 // Of a layer of a few operations against an fp64 oracle on the same (rounded) inputs, as relative_error gives it.
 inline double tolerance(at::ScalarType type) {
   switch (type) {

@@ -11,7 +11,7 @@ constexpr uint64_t kSeeds = 100;
 
 TEST(WindowPartition, ReverseIsTheIdentity) {
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
-    const Case c(seed);
+    const WindowCase c(seed);
     const auto x = at::randn({2, c.layout.padded_height(), c.layout.padded_width(), 3});
     const auto windows = window_partition(x, c.args.window[0], c.args.window[1]);
     EXPECT_EQ(windows.sizes(), at::IntArrayRef({2 * c.layout.windows(), c.layout.places(), 3}));
@@ -38,7 +38,7 @@ TEST(WindowPartition, RefusesWhatDoesNotDivide) {
 
 TEST(WindowLayout, ToWindowsAndBackIsTheIdentity) {
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
-    const Case c(seed);
+    const WindowCase c(seed);
     const auto x = at::randn({2, c.layout.height, c.layout.width, 3});
     EXPECT_TRUE(at::equal(from_windows(to_windows(x, c.layout), c.layout), x)) << c.name();
     EXPECT_TRUE(at::equal(from_windows(to_windows(x, c.layout, at::randn({3})), c.layout), x)) << c.name();
@@ -47,7 +47,7 @@ TEST(WindowLayout, ToWindowsAndBackIsTheIdentity) {
 
 TEST(WindowLayout, TokensAreThoseOfTheCoordinates) {
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
-    const Case c(seed);
+    const WindowCase c(seed);
     const auto tokens = window_tokens(c.layout);
     ASSERT_EQ(tokens.sizes(), at::IntArrayRef({c.layout.windows(), c.layout.places()}));
     for (int64_t window = 0; window < c.layout.windows(); ++window) {
@@ -66,7 +66,7 @@ TEST(WindowLayout, TokensAreThoseOfTheCoordinates) {
 
 TEST(WindowLayout, TablesGatherAndScatterAsTheOperationsDo) {
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
-    const Case c(seed);
+    const WindowCase c(seed);
     const auto tables = window_tables(c.layout);
     const auto x = at::randn({c.layout.height * c.layout.width, 2});
     auto windows = x.index_select(0, tables.tokens);
@@ -79,7 +79,7 @@ TEST(WindowLayout, TablesGatherAndScatterAsTheOperationsDo) {
 
 TEST(ShiftMask, EqualsTheLoopOverRegions) {
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
-    const Case c(seed);
+    const WindowCase c(seed);
     const auto mask = shift_mask(c.layout);
     ASSERT_EQ(mask.defined(), c.layout.shifted());
     if (!mask.defined()) continue;

@@ -20,6 +20,10 @@ struct Point {
 
 // Which token stands at row and column of the padded grid after shift and padding; y = −1 for none.
 inline Point token_at(int64_t row, int64_t column, const WindowLayout& l) {
+  if (l.strided) {
+    return {row % l.window_height * (l.height / l.window_height) + row / l.window_height,
+            column % l.window_width * (l.width / l.window_width) + column / l.window_width};
+  }
   const auto side = [&](int64_t at, int64_t length, int64_t padded, int64_t shift) -> int64_t {
     const int64_t around = l.pad_first ? padded : length;
     if (at >= around) return -1;
@@ -106,8 +110,8 @@ inline OracleResult oracle(const at::Tensor& qkv, const WindowArgs& args, const 
 }
 
 // A seeded call: sizes with and without remainders, windows larger than the grid, one side shifted, every option.
-struct Case {
-  explicit Case(uint64_t seed) {
+struct WindowCase {
+  explicit WindowCase(uint64_t seed) {
     std::mt19937_64 random(seed);
     const auto draw = [&](int64_t low, int64_t high) {
       return std::uniform_int_distribution<int64_t>(low, high)(random);

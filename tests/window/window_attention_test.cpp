@@ -12,7 +12,7 @@ namespace {
 
 TEST(WindowAttention, EveryBackendEqualsLoopsOnSeededShapes) {
   for (uint64_t seed = 0; seed < 240; ++seed) {
-    Case c(seed);
+    WindowCase c(seed);
     const auto expected = oracle(c.qkv, c.args, c.layout).output;
     for (const char* backend : {"cpu", "sdpa", "reference"}) {
       c.args.backend = backend;
@@ -25,7 +25,7 @@ TEST(WindowAttention, EveryBackendEqualsLoopsOnSeededShapes) {
 
 TEST(WindowAttention, TablesAndReadyBiasChangeNothing) {
   for (uint64_t seed = 0; seed < 40; ++seed) {
-    Case c(seed);
+    WindowCase c(seed);
     const auto expected = window_attention(c.qkv, c.args);
     const auto tables = window_tables(c.layout);
     c.args.tables = &tables;

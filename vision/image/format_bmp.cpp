@@ -13,7 +13,7 @@ struct Layout {
   uint32_t compression = 0;
 };
 
-ByteView view(Bytes bytes) {
+ByteView bmp_view(Bytes bytes) {
   return {bytes, ImageFormat::bmp, std::endian::little};
 }
 
@@ -21,13 +21,13 @@ constexpr uint64_t kInfoAt = 14;    // behind the file header
 constexpr uint32_t kCoreSize = 12;  // of OS/2's info header, with 16-bit sizes
 
 Layout layout(Bytes bytes) {
-  const ByteView file = view(bytes);
+  const ByteView file = bmp_view(bytes);
   return {file.u32(10), file.u32(kInfoAt) == kCoreSize ? uncompressed : file.u32(kInfoAt + 16)};
 }
 
 // Throws where the run-length codes stop before their end-of-bitmap code.
 void check_runs(Bytes bytes, const Layout& where) {
-  const ByteView file = view(bytes);
+  const ByteView file = bmp_view(bytes);
   for (uint64_t at = where.pixels_at;;) {
     const int count = file.u8(at);
     const int code = file.u8(at + 1);
@@ -45,7 +45,7 @@ void check_runs(Bytes bytes, const Layout& where) {
 }  // namespace
 
 ImageHeader probe_bmp(Bytes bytes) {
-  const ByteView file = view(bytes);
+  const ByteView file = bmp_view(bytes);
   const uint32_t info_size = file.u32(kInfoAt);
   ImageHeader header{.format = ImageFormat::bmp};
   int bits = 0;
@@ -83,7 +83,7 @@ void check_bmp(Bytes bytes, const ImageHeader& header) {
   const Layout where = layout(bytes);
   if (where.compression == rle8 || where.compression == rle4) return check_runs(bytes, where);
   const int64_t row_bytes = (header.width * header.channels * header.bit_depth + 31) / 32 * 4;
-  view(bytes).slice(where.pixels_at, row_bytes * header.height);
+  bmp_view(bytes).slice(where.pixels_at, row_bytes * header.height);
 }
 
 }  // namespace fovea::formats

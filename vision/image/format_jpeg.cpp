@@ -26,7 +26,7 @@ enum Marker : uint8_t {
 
 constexpr int kMaxScans = 1000;  // a progressive picture has about ten; each costs a pass over all pixels
 
-ByteView view(Bytes bytes) {
+ByteView jpeg_view(Bytes bytes) {
   return {bytes, ImageFormat::jpeg, std::endian::big};
 }
 
@@ -54,9 +54,9 @@ std::optional<Segment> next_segment(Bytes bytes, uint64_t at) {
     const uint8_t marker = bytes[at++];
     if (marker == 0 || (marker >= RST0 && marker < SOI)) continue;
     if (stands_alone(marker)) return Segment{marker, {}, at};
-    const uint64_t length = view(bytes).u16(at);
+    const uint64_t length = jpeg_view(bytes).u16(at);
     require(length >= 2, ErrorKind::data, "broken JPEG: segment of {} bytes", length);
-    return Segment{marker, view(bytes).slice(at + 2, length - 2), at + length};
+    return Segment{marker, jpeg_view(bytes).slice(at + 2, length - 2), at + length};
   }
   return std::nullopt;
 }
@@ -64,7 +64,7 @@ std::optional<Segment> next_segment(Bytes bytes, uint64_t at) {
 ImageHeader frame_header(const Segment& segment) {
   require(segment.marker < SOF9, ErrorKind::data, "arithmetic-coded JPEG is not read");
   require(segment.marker <= SOF2, ErrorKind::data, "lossless or hierarchical JPEG is not read");
-  const ByteView frame = view(segment.data);
+  const ByteView frame = jpeg_view(segment.data);
   const int precision = frame.u8(0);
   require(precision == 8, ErrorKind::data, "{}-bit JPEG is not read", precision);
   const int components = frame.u8(5);
@@ -86,7 +86,7 @@ class Coverage {
   void start(const Segment& frame) {
     require(!started(), ErrorKind::data, "broken JPEG: two frame headers");
     progressive_ = frame.marker == SOF2;
-    const ByteView header = view(frame.data);
+    const ByteView header = jpeg_view(frame.data);
     for (int i = 0; i < header.u8(5); ++i) {
       components_.push_back({header.u8(6 + 3 * i), {}});
       components_.back().lowest_bit.fill(kMissing);
@@ -97,7 +97,7 @@ class Coverage {
 
   void add(const Segment& scan) {
     require(started(), ErrorKind::data, "broken JPEG: a scan before the frame header");
-    const ByteView header = view(scan.data);
+    const ByteView header = jpeg_view(scan.data);
     const int count = header.u8(0);
     require(count >= 1 && count <= 4 && header.size() == 4u + 2u * count, ErrorKind::data,
             "broken JPEG: scan header of {} bytes", header.size());
@@ -132,7 +132,7 @@ class Coverage {
 // A segment of Huffman tables: class and number, how many codes of 1 … 16 bits, their symbols. Decoders trust the
 // counts.
 void check_huffman_tables(const Segment& segment) {
-  const ByteView tables = view(segment.data);
+  const ByteView tables = jpeg_view(segment.data);
   for (uint64_t at = 0; at < tables.size();) {
     uint64_t symbols = 0;
     for (uint64_t length = 1; length <= 16; ++length) symbols += tables.u8(at + length);
@@ -155,7 +155,7 @@ ImageHeader probe_jpeg(Bytes bytes) {
       require(!header, ErrorKind::data, "broken JPEG: two frame headers");
       header = frame_header(*segment);
     } else if (segment->marker == APP1 && segment->data.size() >= exif.size() &&
-               view(segment->data).text(0, exif.size()) == exif) {
+               jpeg_view(segment->data).text(0, exif.size()) == exif) {
       orientation = exif_orientation(segment->data.subspan(exif.size()));
     }
     segment = next_segment(bytes, segment->next);

@@ -17,12 +17,12 @@ struct Chunk {
   Bytes data;
 };
 
-ByteView view(Bytes bytes) {
+ByteView png_view(Bytes bytes) {
   return {bytes, ImageFormat::png, std::endian::big};
 }
 
 Chunk chunk_at(Bytes bytes, uint64_t at) {
-  const ByteView file = view(bytes);
+  const ByteView file = png_view(bytes);
   const uint32_t length = file.u32(at);
   const std::string_view type = file.text(at + 4, 4);
   require(length <= 0x7FFFFFFF && std::ranges::all_of(type, [](char c) { return (c | 32) >= 'a' && (c | 32) <= 'z'; }),
@@ -35,8 +35,8 @@ uint64_t after(const Chunk& chunk) {
 }
 
 bool checksum_fits(Bytes bytes, const Chunk& chunk) {
-  const Bytes covered = view(bytes).slice(chunk.at + 4, 4 + chunk.data.size());
-  return crc32_z(0, covered.data(), covered.size()) == view(bytes).u32(after(chunk) - 4);
+  const Bytes covered = png_view(bytes).slice(chunk.at + 4, 4 + chunk.data.size());
+  return crc32_z(0, covered.data(), covered.size()) == png_view(bytes).u32(after(chunk) - 4);
 }
 
 bool critical(const Chunk& chunk) {
@@ -123,7 +123,7 @@ ImageHeader probe_png(Bytes bytes) {
   const Chunk chunk = chunk_at(bytes, kSignatureSize);
   require(chunk.type == "IHDR" && chunk.data.size() == 13, ErrorKind::data, "broken PNG: IHDR is not first");
   require(checksum_fits(bytes, chunk), ErrorKind::data, "broken PNG: checksum of IHDR");
-  const ByteView ihdr = view(chunk.data);
+  const ByteView ihdr = png_view(chunk.data);
   const int depth = ihdr.u8(8);
   const int colour = ihdr.u8(9);
   require(valid_depth(colour, depth), ErrorKind::data, "broken PNG: colour type {} with {} bits", colour, depth);
@@ -138,8 +138,8 @@ ImageHeader probe_png(Bytes bytes) {
                      .palette = colour == 3};
   // EXIF stands anywhere between IHDR and IEND; of the first bytes alone, it may be out of reach.
   for (uint64_t at = after(chunk); at + 12 <= bytes.size();) {
-    const uint64_t length = view(bytes).u32(at);
-    const std::string_view type = view(bytes).text(at + 4, 4);
+    const uint64_t length = png_view(bytes).u32(at);
+    const std::string_view type = png_view(bytes).text(at + 4, 4);
     if (type == "IEND" || length > bytes.size() - at - 12) break;
     if (type == "eXIf") header.orientation = exif_orientation(bytes.subspan(at + 8, length));
     at += 12 + length;

@@ -4,7 +4,7 @@
 namespace fovea::formats {
 namespace {
 
-ByteView view(Bytes bytes) {
+ByteView webp_view(Bytes bytes) {
   return {bytes, ImageFormat::webp, std::endian::little};
 }
 
@@ -21,7 +21,7 @@ uint64_t padded(uint64_t size) {
 }  // namespace
 
 ImageHeader probe_webp(Bytes bytes) {
-  const ByteView file = view(bytes);
+  const ByteView file = webp_view(bytes);
   require(file.text(0, 4) == "RIFF", ErrorKind::data, "broken WebP: no RIFF header");
   const std::string_view type = file.text(kFirstChunk, 4);
   const uint64_t data = kFirstChunk + 8;
@@ -55,7 +55,7 @@ ImageHeader probe_webp(Bytes bytes) {
 }
 
 void check_webp(Bytes bytes) {
-  const ByteView file = view(bytes);
+  const ByteView file = webp_view(bytes);
   const uint64_t end = 8 + uint64_t{file.u32(4)};
   file.slice(0, end);
   for (uint64_t at = kFirstChunk; at + 8 <= end; at += 8 + padded(file.u32(at + 4))) {

@@ -1,6 +1,6 @@
 #include "fovea/vision/models/cait.h"
 
-#include "fovea/modules/error.h"
+#include "fovea/modules/checks.h"
 #include "fovea/modules/inference/init.h"
 #include "fovea/modules/patch/block.h"
 #include "fovea/modules/patch/position_table.h"

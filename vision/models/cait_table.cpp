@@ -2,7 +2,7 @@
 #include "fovea/vision/models/cait.h"
 #include "fovea/vision/models/rows.h"
 
-namespace fovea {
+namespace fovea::cait {
 namespace {
 
 struct Row {
@@ -21,7 +21,7 @@ constexpr Row table[] = {
 
 }  // namespace
 
-std::vector<ModelRow> cait_rows() {
+std::vector<ModelRow> rows() {
   std::vector<ModelRow> rows;
   for (const Row& row : table) {
     rows.push_back({.info = {.name = row.name,
@@ -40,4 +40,4 @@ std::vector<ModelRow> cait_rows() {
   return rows;
 }
 
-}  // namespace fovea
+}  // namespace fovea::cait

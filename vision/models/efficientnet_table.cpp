@@ -5,7 +5,7 @@
 #include "fovea/vision/models/efficientnet.h"
 #include "fovea/vision/models/rows.h"
 
-namespace fovea {
+namespace fovea::efficientnet {
 namespace {
 
 // Of B0; the others multiply depth and width.
@@ -69,7 +69,7 @@ std::shared_ptr<ImageModel> build(const Row& row, const BuildArgs& args) {
 
 }  // namespace
 
-std::vector<ModelRow> efficientnet_rows() {
+std::vector<ModelRow> rows() {
   std::vector<ModelRow> rows;
   for (const Row& row : table) {
     ModelInfo info{.name = row.name, .family = "efficientnet"};
@@ -80,4 +80,4 @@ std::vector<ModelRow> efficientnet_rows() {
   return rows;
 }
 
-}  // namespace fovea
+}  // namespace fovea::efficientnet

@@ -5,7 +5,7 @@
 #include "fovea/vision/models/efficientnet.h"
 #include "fovea/vision/models/rows.h"
 
-namespace fovea {
+namespace fovea::mobilenetv3 {
 namespace {
 
 struct Block {
@@ -107,7 +107,7 @@ std::shared_ptr<ImageModel> build(const Row& row, const BuildArgs& args) {
 
 }  // namespace
 
-std::vector<ModelRow> mobilenetv3_rows() {
+std::vector<ModelRow> rows() {
   std::vector<ModelRow> rows;
   for (const Row& row : table) {
     ModelInfo info{.name = row.name, .family = "mobilenetv3"};
@@ -119,4 +119,4 @@ std::vector<ModelRow> mobilenetv3_rows() {
   return rows;
 }
 
-}  // namespace fovea
+}  // namespace fovea::mobilenetv3

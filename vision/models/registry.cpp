@@ -4,6 +4,7 @@
 
 #include "fovea/modules/error.h"
 #include "fovea/modules/nearest.h"
+#include "fovea/vision/models/published.h"
 #include "fovea/vision/models/rows.h"
 
 namespace fovea {
@@ -11,8 +12,9 @@ namespace {
 
 // The families, in the order in which `fovea models` lists them.
 using Family = std::vector<ModelRow> (*)();
-constexpr Family families[] = {resnet_rows, senet_rows, efficientnet_rows, mobilenetv3_rows, regnet_rows,
-                               vgg_rows,    vit_rows,   swin_rows,         cait_rows};
+constexpr Family families[] = {resnet::rows, senet::rows,  efficientnet::rows, mobilenetv3::rows,
+                               regnet::rows, vgg::rows,    inception::rows,    vit::rows,
+                               swin::rows,   maxvit::rows, cait::rows};
 
 const std::vector<ModelRow>& rows() {
   static const std::vector<ModelRow> all = [] {
@@ -45,9 +47,28 @@ const std::vector<ModelInfo>& model_table() {
   return table;
 }
 
+ModelInfo model_info(const std::string& name) {
+  const size_t dot = name.find('.');
+  ModelInfo info = row_named(name.substr(0, dot)).info;
+  if (dot == std::string::npos) return info;
+  const std::string tag = name.substr(dot + 1);
+  std::vector<std::string> known;
+  for (const WeightTag& weights : weight_tags(info)) {
+    if (weights.tag == tag) {
+      info.preprocess = weights.preprocess;
+      info.num_classes = weights.num_classes;
+      return info;
+    }
+    known.push_back(info.name + "." + weights.tag);
+  }
+  require(!known.empty(), ErrorKind::usage, "unknown model \"{}\"; no weights of {} have a tag", printable(name),
+          info.name);
+  fail(ErrorKind::usage, "unknown model \"{}\"; the nearest name is {}", printable(name), nearest(name, known));
+}
+
 NamedModel create_model(const std::string& name, const ModelArgs& args) {
-  const ModelRow& row = row_named(name);
-  ModelInfo info = row.info;
+  ModelInfo info = model_info(name);
+  const ModelRow& row = row_named(info.name);
   info.num_classes = args.num_classes.value_or(info.num_classes);
   if (args.image_size) info.preprocess.height = info.preprocess.width = *args.image_size;
   const int64_t in_channels = args.in_channels.value_or(3);
@@ -55,8 +76,20 @@ NamedModel create_model(const std::string& name, const ModelArgs& args) {
   require(in_channels > 0, ErrorKind::usage, "{}: in_channels {} is not positive", name, in_channels);
   require(info.preprocess.height > 0, ErrorKind::usage, "{}: image_size {} is not positive", name,
           info.preprocess.height);
+  choose_attention(info, args);
   auto model = row.build({.info = info, .in_channels = in_channels, .image_size = info.preprocess.height});
   return {std::move(info), std::move(model)};
+}
+
+void choose_attention(ModelInfo& info, const ModelArgs& args) {
+  require(!args.attention || info.family == "resnet", ErrorKind::usage,
+          "{} has no place for attention in its blocks; the ResNets have one", info.name);
+  info.attention = args.attention;
+}
+
+std::string describe(const BlockAttention& attention) {
+  const std::string name = attention.name.empty() ? "none" : attention.name;
+  return attention.stages.empty() ? name : fmt::format("{} in stages {}", name, fmt::join(attention.stages, ", "));
 }
 
 }  // namespace fovea

@@ -4,7 +4,7 @@
 #include "fovea/vision/models/regnet.h"
 #include "fovea/vision/models/rows.h"
 
-namespace fovea {
+namespace fovea::regnet {
 namespace {
 
 struct Shape {
@@ -51,7 +51,7 @@ std::shared_ptr<ImageModel> build(const Row& row, const BuildArgs& args) {
 
 }  // namespace
 
-std::vector<ModelRow> regnet_rows() {
+std::vector<ModelRow> rows() {
   std::vector<ModelRow> rows;
   for (const Row& row : table) {
     ModelInfo info{.name = row.name, .family = "regnet"};
@@ -62,4 +62,4 @@ std::vector<ModelRow> regnet_rows() {
   return rows;
 }
 
-}  // namespace fovea
+}  // namespace fovea::regnet

@@ -4,7 +4,7 @@
 #include "fovea/vision/models/resnet.h"
 #include "fovea/vision/models/rows.h"
 
-namespace fovea {
+namespace fovea::resnet {
 namespace {
 
 struct Shape {
@@ -110,20 +110,23 @@ constexpr Row table[] = {
 };
 
 std::shared_ptr<ImageModel> build(const Row& row, const BuildArgs& args) {
+  const BlockAttention attention = args.info.attention.value_or(BlockAttention{.name = row.slot});
   return std::make_shared<ResNetImpl>(ResNetOptions{.block = row.shape.block,
                                                     .depths = {row.shape.depths.begin(), row.shape.depths.end()},
-                                                    .slot = row.slot,
+                                                    .slot = attention.name,
                                                     .stem = row.variant.stem,
                                                     .in_channels = args.in_channels,
                                                     .num_classes = args.info.num_classes,
                                                     .groups = row.variant.groups,
                                                     .base_width = row.variant.base_width,
-                                                    .mean_shortcut = row.variant.mean_shortcut});
+                                                    .mean_shortcut = row.variant.mean_shortcut,
+                                                    .slot_stages = attention.stages,
+                                                    .image_size = args.image_size});
 }
 
 }  // namespace
 
-std::vector<ModelRow> resnet_rows() {
+std::vector<ModelRow> rows() {
   std::vector<ModelRow> rows;
   for (const Row& row : table) {
     const Picture& picture = row.picture;
@@ -137,4 +140,4 @@ std::vector<ModelRow> resnet_rows() {
   return rows;
 }
 
-}  // namespace fovea
+}  // namespace fovea::resnet

@@ -21,14 +21,18 @@ struct ModelRow {
 };
 
 // Each in the file <family>_table.cpp.
-std::vector<ModelRow> resnet_rows();
-std::vector<ModelRow> senet_rows();
-std::vector<ModelRow> efficientnet_rows();
-std::vector<ModelRow> mobilenetv3_rows();
-std::vector<ModelRow> regnet_rows();
-std::vector<ModelRow> vgg_rows();
-std::vector<ModelRow> vit_rows();
-std::vector<ModelRow> swin_rows();
-std::vector<ModelRow> cait_rows();
+// clang-format off
+namespace resnet { std::vector<ModelRow> rows(); }
+namespace senet { std::vector<ModelRow> rows(); }
+namespace efficientnet { std::vector<ModelRow> rows(); }
+namespace mobilenetv3 { std::vector<ModelRow> rows(); }
+namespace regnet { std::vector<ModelRow> rows(); }
+namespace vgg { std::vector<ModelRow> rows(); }
+namespace vit { std::vector<ModelRow> rows(); }
+namespace swin { std::vector<ModelRow> rows(); }
+namespace cait { std::vector<ModelRow> rows(); }
+namespace inception { std::vector<ModelRow> rows(); }
+namespace maxvit { std::vector<ModelRow> rows(); }
+// clang-format on
 
 }  // namespace fovea

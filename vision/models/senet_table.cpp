@@ -4,7 +4,7 @@
 #include "fovea/vision/models/rows.h"
 #include "fovea/vision/models/senet.h"
 
-namespace fovea {
+namespace fovea::senet {
 namespace {
 
 struct Row {
@@ -41,7 +41,7 @@ std::shared_ptr<ImageModel> build(const Row& row, const BuildArgs& args) {
 
 }  // namespace
 
-std::vector<ModelRow> senet_rows() {
+std::vector<ModelRow> rows() {
   std::vector<ModelRow> rows;
   for (const Row& row : table) {
     ModelInfo info{.name = row.name, .family = "senet"};
@@ -52,4 +52,4 @@ std::vector<ModelRow> senet_rows() {
   return rows;
 }
 
-}  // namespace fovea
+}  // namespace fovea::senet

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <numeric>
 
-#include "fovea/modules/error.h"
+#include "fovea/modules/checks.h"
 
 namespace fovea {
 namespace {
 
-int64_t halved(int64_t side) {
+int64_t merged_side(int64_t side) {
   return (side + 1) / 2;
 }
 
@@ -105,7 +105,7 @@ void SwinImpl::reset() {
   layers = register_module("layers", torch::nn::ModuleList());
   int64_t side = first_grid(options.image_size, options.image_size).height;
   for (size_t stage = 0; stage < options.depths.size(); ++stage) {
-    if (stage > 0) side = halved(side);
+    if (stage > 0) side = merged_side(side);
     layers->push_back(SwinStage(stage_options(stage, side)));
   }
   const int64_t features = options.dim << (options.depths.size() - 1);
@@ -126,7 +126,7 @@ TokenGrid SwinImpl::first_grid(int64_t height, int64_t width) const {
 TokenGrid SwinImpl::grid(int64_t height, int64_t width) const {
   auto grid = first_grid(height, width);
   for (size_t stage = 1; stage < options.depths.size(); ++stage) {
-    grid = {.height = halved(grid.height), .width = halved(grid.width)};
+    grid = {.height = merged_side(grid.height), .width = merged_side(grid.width)};
   }
   return grid;
 }

@@ -2,7 +2,7 @@
 #include "fovea/vision/models/rows.h"
 #include "fovea/vision/models/swin.h"
 
-namespace fovea {
+namespace fovea::swin {
 namespace {
 
 struct Size {
@@ -80,7 +80,7 @@ double crop_pct(const Row& row) {
 
 }  // namespace
 
-std::vector<ModelRow> swin_rows() {
+std::vector<ModelRow> rows() {
   std::vector<ModelRow> rows;
   for (const Row& row : table()) {
     rows.push_back({.info = {.name = row.name,
@@ -92,4 +92,4 @@ std::vector<ModelRow> swin_rows() {
   return rows;
 }
 
-}  // namespace fovea
+}  // namespace fovea::swin

@@ -4,7 +4,7 @@
 #include "fovea/vision/models/rows.h"
 #include "fovea/vision/models/vgg.h"
 
-namespace fovea {
+namespace fovea::vgg {
 namespace {
 
 struct Row {
@@ -29,7 +29,7 @@ std::shared_ptr<ImageModel> build(const Row& row, const BuildArgs& args) {
 
 }  // namespace
 
-std::vector<ModelRow> vgg_rows() {
+std::vector<ModelRow> rows() {
   std::vector<ModelRow> rows;
   for (const Row& row : table) {
     ModelInfo info{.name = row.name, .family = "vgg"};
@@ -40,4 +40,4 @@ std::vector<ModelRow> vgg_rows() {
   return rows;
 }
 
-}  // namespace fovea
+}  // namespace fovea::vgg

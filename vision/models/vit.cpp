@@ -1,6 +1,6 @@
 #include "fovea/vision/models/vit.h"
 
-#include "fovea/modules/error.h"
+#include "fovea/modules/checks.h"
 #include "fovea/modules/inference/init.h"
 #include "fovea/modules/shape.h"
 
@@ -57,7 +57,7 @@ void VitImpl::reset() {
                                     .activation = options.activation,
                                     .swiglu = options.swiglu}));
   }
-  if (!options.fc_norm) norm = register_module("norm", LayerNorm(layer_norm));
+  if (!options.fc_norm && options.last_norm) norm = register_module("norm", LayerNorm(layer_norm));
   attn_pool = nullptr;
   if (options.pool == VitPool::attention) {
     attn_pool = register_module("attn_pool", AttentionPool({.dim = dim,

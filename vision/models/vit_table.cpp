@@ -2,7 +2,7 @@
 #include "fovea/vision/models/rows.h"
 #include "fovea/vision/models/vit.h"
 
-namespace fovea {
+namespace fovea::vit {
 namespace {
 
 struct Size {
@@ -170,7 +170,7 @@ std::shared_ptr<ImageModel> build(const Row& row, const BuildArgs& args) {
 
 }  // namespace
 
-std::vector<ModelRow> vit_rows() {
+std::vector<ModelRow> rows() {
   std::vector<ModelRow> rows;
   for (const Row& row : table) {
     rows.push_back(
@@ -180,4 +180,4 @@ std::vector<ModelRow> vit_rows() {
   return rows;
 }
 
-}  // namespace fovea
+}  // namespace fovea::vit
