@@ -1,5 +1,5 @@
-# Two front doors: `make demo` installs what is missing, builds, and classifies and explains photographs;
-# `make test` does the same and runs every test. Both share build/release.
+# Two front doors: `make demo` installs what is missing, builds, and shows attention on a photograph (PHOTO=mine.jpg for
+# your own) and what four networks see; `make test` does the same and runs every test. Both share build/release.
 SHELL := /bin/bash
 BUILD := build/release
 JOBS ?= $(shell nproc)
@@ -9,10 +9,7 @@ SOURCES = $(shell git ls-files '*.h' '*.cpp' '*.cu' '*.cuh')
 .PHONY: demo test test-long gpu-test bench check format clean
 
 demo:
-	cmake/setup.sh demo
-	cmake --preset release --log-level=WARNING
-	cmake --build $(BUILD) -j$(JOBS) --target fovea
-	apps/demo.sh $(BUILD)/bin/fovea build/demo
+	@JOBS=$(JOBS) apps/demo.sh $(BUILD) build/demo "$(PHOTO)"
 
 test:
 	$(call run_tests,-LE long)
@@ -44,7 +41,8 @@ bench:
 check:
 	cmake/setup.sh check
 	clang-format --dry-run -Werror $(SOURCES)
-	cmake --preset test -B build/tidy -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON --log-level=WARNING
+	cmake --preset test -B build/tidy -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON -DFOVEA_UNITY=OFF \
+	  --log-level=WARNING
 	git ls-files 'modules/*.cpp' 'vision/*.cpp' 'datasets/*.cpp' 'apps/*.cpp' | \
 	  xargs -n1 -P$(JOBS) clang-tidy --quiet -p build/tidy --extra-arg=-fno-openmp --extra-arg=-Wno-unknown-warning-option
 
