@@ -88,6 +88,14 @@ CLI::Option* add_positive(CLI::App& app, const std::string& option, double& valu
       ->type_name("X");
 }
 
+CLI::Option* add_positive(CLI::App& app, const std::string& option, std::optional<double>& value,
+                          const std::string& help) {
+  return app
+      .add_option_function<std::string>(
+          option, [&value, option](const std::string& text) { value = parse_positive(option, text); }, help)
+      ->type_name("X");
+}
+
 std::string usage_message(const CLI::App& program, const CLI::ParseError& error) {
   const CLI::App& app = innermost(program);
   const bool wants_command = !app.get_subcommands([](const CLI::App*) { return true; }).empty();

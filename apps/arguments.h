@@ -25,6 +25,8 @@ CLI::Option* add_integer(CLI::App& app, const std::string& option, int64_t& valu
 CLI::Option* add_integer(CLI::App& app, const std::string& option, std::optional<int64_t>& value,
                          const IntegerRange& range, const std::string& help);
 CLI::Option* add_positive(CLI::App& app, const std::string& option, double& value, const std::string& help);
+CLI::Option* add_positive(CLI::App& app, const std::string& option, std::optional<double>& value,
+                          const std::string& help);
 
 // One line about a command line that failed to parse, with the nearest option or command.
 std::string usage_message(const CLI::App& program, const CLI::ParseError& error);

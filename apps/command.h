@@ -20,6 +20,7 @@ struct Command {
 Command add_classify(CLI::App& program, CommonOptions& common);
 Command add_caption(CLI::App& program, CommonOptions& common);
 Command add_overlay(CLI::App& program, CommonOptions& common);
+Command add_lens(CLI::App& program, CommonOptions& common);
 Command add_evaluate(CLI::App& program, CommonOptions& common);
 Command add_report(CLI::App& program, CommonOptions& common);
 Command add_features(CLI::App& program, CommonOptions& common);

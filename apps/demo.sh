@@ -1,20 +1,79 @@
 #!/usr/bin/env bash
-# The main job on the samples that come along: classifies photographs with each embedded network and draws where it
-# looked. Usage: demo.sh FOVEA OUTPUT
+# Builds and shows what fovea does, one step after the other: first attention on a photograph, which needs no network
+# and is there before the rest is compiled, then four small networks on the samples that come along.
+# Usage: demo.sh BUILD OUTPUT [PHOTO]
 set -euo pipefail
-fovea=$1
-output=$2
 cd "$(dirname "$0")/.."
+build=$1
+output=$2
+photo=${3:-}
+fovea=$build/bin/fovea
 mkdir -p "$output"
 
-samples=(datasets/samples/*.png)
-attention() { case $1 in *vit*) echo rollout ;; *swin*) echo attention ;; *cbam*) echo spatial ;; *) echo channel ;; esac; }
+# Seconds of each step on two cores, downloads apart: what is left is the sum of those to come.
+names=("install what is missing" "configure" "build the lens" "look at a photograph" "build the networks" "classify and explain")
+seconds=(5 6 60 1 300 25)
+steps=${#names[@]}
+now=0
+left() {  # of all steps that are not begun
+  local sum=0 i
+  for ((i = now; i < steps; ++i)); do sum=$((sum + seconds[i])); done
+  echo "$sum"
+}
+minutes() { if (($1 >= 90)); then echo "$((($1 + 30) / 60)) min"; else echo "$1 s"; fi; }
+step() {
+  local rest
+  rest=$(left)
+  now=$((now + 1))
+  printf '\n[%d/%d] %s; at most about %s left\n' "$now" "$steps" "${names[now - 1]}" "$(minutes "$rest")"
+}
 
+# ninja's lines "DONE TOTAL …" become one line with the time left, all others (of a compiler) stay.
+compile() {
+  local start=$SECONDS last=-10 one all rest
+  NINJA_STATUS='@ %f %t ' cmake --build "$build" -j"${JOBS:-$(nproc)}" --target "$@" 2>&1 |
+    while IFS= read -r line; do
+      if [[ $line != '@ '* ]]; then
+        [[ $line == 'ninja: no work to do.' ]] || printf '%s\n' "$line"
+        continue
+      fi
+      read -r _ one all rest <<<"$line"
+      ((SECONDS - last >= 10 || one == all)) || continue
+      last=$SECONDS
+      rest=$(((SECONDS - start) * (all - one) / one + $(left)))
+      printf '      %d of %d files, about %s left\n' "$one" "$all" "$(minutes "$rest")"
+    done
+}
+
+step
+cmake/setup.sh demo
+step
+cmake --preset release -B "$build" --log-level=WARNING
+step
+compile fovea_lens
+step
+point=centre
+if [[ -z $photo ]]; then
+  photo=datasets/samples/chelsea.jpg
+  point=172,118  # an eye
+fi
+"$build/bin/fovea_lens" lens "$photo" --point "$point" --output "$output" | sed 's/^/      picture: /'
+step
+compile fovea
+step
+samples=(datasets/samples/*.png)
+method_of() { case $1 in *vit*) echo rollout ;; *swin*) echo attention ;; *cbam*) echo spatial ;; *) echo channel ;; esac; }
 for model in $("$fovea" models --json | sed -n 's/^ *"name": "\(fovea_.*\)",$/\1/p'); do
-  method=$(attention "$model")
   printf '\n== %s\n' "$model"
   "$fovea" classify --model "$model" --top-k 2 "${samples[@]}"
-  "$fovea" overlay --model "$model" --method "$method" --output "$output/$model" "${samples[@]}" >/dev/null
+  "$fovea" overlay --model "$model" --method "$(method_of "$model")" --output "$output/$model" "${samples[@]}" >/dev/null
 done
-printf '\nWhere each network looked:\n'
-printf '  %s\n' "$output"/*/
+printf '\nPictures, where the lens and each network looked:\n'
+printf '  %s\n' "$output"/*.lens.png "$output"/*/
+cat <<END
+
+Next:
+  make demo PHOTO=mine.jpg                      # your own photograph
+  $fovea train --data photos/ --model seresnet18 --output run    # your own folder: photos/train/cat/*.jpg, …
+  $fovea report mine.jpg --model vit_base_patch16_224 --weights vit_base.safetensors --output report.html   # your own network
+END

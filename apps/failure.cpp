@@ -2,10 +2,6 @@
 
 #include <c10/util/Exception.h>
 
-#include <cstdio>
-#include <new>
-#include <system_error>
-
 #include "fovea/modules/error.h"
 
 namespace fovea {
@@ -47,23 +43,13 @@ Failure torch_failure(const c10::Error& error, bool verbose) {
 Failure current_failure(bool verbose) {
   try {
     throw;
-  } catch (const Error& error) {
-    return {code_of(error.kind()), error.what()};
   } catch (const c10::OutOfMemoryError& error) {  // of a GPU
     return {code_of(ErrorKind::resource), "out of memory: " + printable(first_line(error.what_without_backtrace()))};
   } catch (const c10::Error& error) {
     return torch_failure(error, verbose);
-  } catch (const std::bad_alloc&) {
-    return {code_of(ErrorKind::resource), "out of memory"};
-  } catch (const std::system_error& error) {  // a thread that could not be started
-    return {code_of(ErrorKind::resource), printable(error.what())};
-  } catch (const std::exception& error) {
-    return {code_of(ErrorKind::internal), printable(first_line(error.what()))};
+  } catch (...) {
+    return current_plain_failure(verbose);
   }
-}
-
-void print_failure(const Failure& failure) {
-  std::fprintf(stderr, "error: %s\n", failure.message.c_str());
 }
 
 }  // namespace fovea

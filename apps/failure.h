@@ -12,6 +12,8 @@ struct Failure {
 
 // Of the exception that is being handled.
 Failure current_failure(bool verbose = false);
+// The same for code without LibTorch, whose exceptions are unknown here.
+Failure current_plain_failure(bool verbose = false);
 
 // "error: MESSAGE" on the standard error.
 void print_failure(const Failure& failure);

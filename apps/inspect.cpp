@@ -1,12 +1,15 @@
-// fovea inspect: what a checkpoint holds, whose keys these are, which network they fit, what is wrong.
+// fovea inspect: what a checkpoint holds, whose keys these are, which network they fit, what is wrong; and, in files of
+// their own, what the heads of a network do on an image, and whether its masks hold.
+#include "fovea/apps/inspect.h"
+
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "fovea/apps/arguments.h"
 #include "fovea/apps/command.h"
-#include "fovea/apps/common_options.h"
 #include "fovea/apps/output.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/weights/layout.h"
@@ -16,12 +19,6 @@ namespace fovea {
 namespace {
 
 constexpr size_t named_first = 5;  // of the keys in a problem
-
-struct InspectOptions {
-  std::string file;
-  std::string layout;
-  bool json = false;
-};
 
 struct Findings {
   StateDict checkpoint;
@@ -39,9 +36,9 @@ void add_problem(Findings& findings, const std::string& what, const std::vector<
   findings.problems.push_back(printable(text));
 }
 
-Findings inspect(const InspectOptions& options) {
+Findings inspect(const InspectArguments& options) {
   Findings findings{.checkpoint = load_state_dict(options.file)};
-  findings.mapped = apply_layout(findings.checkpoint, options.layout);
+  findings.mapped = apply_layout(findings.checkpoint, options.network.model.layout);
   findings.network = recognise(findings.mapped.weights);
   std::vector<std::string> not_finite;
   for (const auto& [name, tensor] : findings.checkpoint) {
@@ -65,7 +62,7 @@ std::string shape_of(const at::Tensor& tensor) {
   return fmt::format("[{}]", fmt::join(tensor.sizes(), ","));
 }
 
-std::string as_table(const InspectOptions& options, const Findings& found) {
+std::string as_table(const InspectArguments& options, const Findings& found) {
   std::string text =
       fmt::format("{}: {} tensors, {} bytes\n", printable(options.file), found.checkpoint.size(), found.bytes);
   if (!found.checkpoint.source.empty()) text += fmt::format("read from   {}\n", printable(found.checkpoint.source));
@@ -87,7 +84,7 @@ std::string as_table(const InspectOptions& options, const Findings& found) {
   return text;
 }
 
-std::string as_json(const InspectOptions& options, const Findings& found) {
+std::string as_json(const InspectArguments& options, const Findings& found) {
   auto tensors = nlohmann::ordered_json::array();
   for (const auto& [name, tensor] : found.checkpoint) {
     tensors.push_back({{"name", name},
@@ -111,20 +108,39 @@ std::string as_json(const InspectOptions& options, const Findings& found) {
   return root.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
+int run(const InspectArguments& arguments, const CommonOptions& common) {
+  const int asked = !arguments.file.empty() + !arguments.attention.empty() + arguments.audit;
+  require(asked == 1, ErrorKind::usage, "inspect: give one of FILE, --attention IMAGE and --audit");
+  if (!arguments.attention.empty()) return inspect_attention(arguments, common);
+  if (arguments.audit) return inspect_audit(arguments, common);
+  const Findings found = inspect(arguments);
+  print_output(arguments.json ? as_json(arguments, found) : as_table(arguments, found));
+  return 0;
+}
+
 }  // namespace
 
 Command add_inspect(CLI::App& program, CommonOptions& common) {
-  CLI::App* app = program.add_subcommand("inspect", "Say what a checkpoint holds and which network it fits");
-  auto options = std::make_shared<InspectOptions>();
-  app->add_option("FILE", options->file, "A checkpoint")->required();
-  app->add_option("--layout", options->layout, "Whose names its keys are, where they do not tell")->type_name("NAME");
-  app->add_flag("--json", options->json, "Answer as JSON");
-  add_verbose_option(*app, common);
-  return {app, [options] {
-            const Findings found = inspect(*options);
-            print_output(options->json ? as_json(*options, found) : as_table(*options, found));
-            return 0;
-          }};
+  CLI::App* app = program.add_subcommand(
+      "inspect", "Say what a checkpoint holds, what the heads of a network do, whether its masks hold");
+  auto arguments = std::make_shared<InspectArguments>();
+  app->add_option("FILE", arguments->file, "A checkpoint: what it holds and which network it fits");
+  app->add_option("--attention", arguments->attention,
+                  "What each head does on this image: entropy, distance, idle and like heads")
+      ->type_name("IMAGE");
+  app->add_flag("--audit", arguments->audit,
+                "Change later tokens and see whether earlier ones notice: --model is a folder of a captioner");
+  app->add_option("--output", arguments->output,
+                  "Folder for pictures of --attention: <image>.heads.png and .svg, with --layer also .tokens")
+      ->type_name("DIR");
+  app->add_option("--layer", arguments->layer, "The layer whose tokens are drawn against each other: index or path")
+      ->type_name("L");
+  app->add_flag("--force", arguments->force, "Replace files that were not written by this command");
+  app->add_flag("--json", arguments->json, "Answer as JSON");
+  add_decode_options(*app, arguments->decoding);
+  add_model_options(*app, arguments->network.model);
+  add_common_options(*app, common);
+  return {app, [arguments, &common] { return run(*arguments, common); }};
 }
 
 }  // namespace fovea

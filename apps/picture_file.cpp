@@ -18,6 +18,8 @@ namespace fs = std::filesystem;
 // A tEXt chunk after the header of the PNG says who wrote it; files without it are not replaced unasked.
 constexpr size_t png_header = 33;  // bytes: signature and IHDR
 
+constexpr const char* svg_origin = "<!-- written by fovea -->";  // of the plots of vision/draw
+
 std::string origin_chunk() {
   const auto big_endian = [](uint32_t value) {
     std::string bytes;
@@ -36,6 +38,12 @@ bool is_own(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   file.read(head.data(), static_cast<std::streamsize>(head.size()));
   return file.good() && head.starts_with("\x89PNG") && head.ends_with(chunk);
+}
+
+bool is_own_plot(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string line;
+  return std::getline(file, line) && line == svg_origin;
 }
 
 }  // namespace
@@ -69,6 +77,11 @@ void write_picture(const std::string& path, std::string png, bool force) {
   check_replaceable(path, force, is_own);
   png.insert(png_header, origin_chunk());
   write_file(path, png);
+}
+
+void write_plot(const std::string& path, const std::string& svg, bool force) {
+  check_replaceable(path, force, is_own_plot);
+  write_file(path, svg);
 }
 
 }  // namespace fovea

@@ -17,4 +17,7 @@ void make_folder(const std::string& path);
 // already, unless `force`.
 void write_picture(const std::string& path, std::string png, bool force);
 
+// A plot, a document of svg_matrices, by the same rules.
+void write_plot(const std::string& path, const std::string& svg, bool force);
+
 }  // namespace fovea

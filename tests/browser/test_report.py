@@ -3,6 +3,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 FOVEA = Path(os.environ["FOVEA_BIN"]) / "fovea"
+sys.path.insert(0, str(Path(os.environ["FOVEA_SOURCE"]) / "tests/captioning"))
+import small_captioner  # noqa: E402
+
 SAMPLES = Path(os.environ["FOVEA_SOURCE"]) / "datasets/samples"
 
 
@@ -174,3 +178,66 @@ def test_light_and_dark(browser, pages):
         open_page(browser, pages["vit"])
         colours[scheme] = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert colours == {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 22, 26)"}
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    """The report of a small captioner with random weights, which writes a few words."""
+    folder = tmp_path_factory.mktemp("captioner")
+    small_captioner.save(folder, wordy=True)
+    path = folder / "words.html"
+    run = subprocess.run([FOVEA, "report", SAMPLES / "coat.png", "--captioner", folder, "--output", path],
+                         capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return path
+
+
+def test_each_word_shows_where_it_was_read(browser, words):
+    open_page(browser, words)
+    buttons = browser.find_elements(By.CSS_SELECTOR, ".words button")
+    assert len(buttons) > 3 and buttons[-1].text == "▶ play"
+    assert browser.find_element(By.CSS_SELECTOR, ".words").accessible_name.startswith("Caption by ")
+    assert not browser.find_elements(By.TAG_NAME, "meter") and not control(browser, "method").is_displayed()
+    seen = set()
+    for button in buttons[:-1]:
+        button.click()
+        pressed = [node for node in buttons if node.get_attribute("aria-pressed") == "true"]
+        assert pressed == [button]
+        assert says(browser) == f'caption, where "{button.text}" was read'
+        seen.add(pixels(browser))
+    assert len(seen) > 1
+    before = pixels(browser)
+    slide(browser, "opacity", 0.1)
+    assert pixels(browser) != before
+    buttons[1].send_keys(Keys.ENTER)  # by keyboard
+    assert buttons[1].get_attribute("aria-pressed") == "true"
+    assert browser.get_log("browser") == []
+
+
+def test_words_play_one_after_the_other(browser, words):
+    open_page(browser, words)
+    buttons = browser.find_elements(By.CSS_SELECTOR, ".words button")
+    play, order = buttons[-1], []
+    buttons[2].click()
+    play.click()
+    assert play.text == "■ stop"
+
+    def finished(_):
+        now = [i for i, node in enumerate(buttons) if node.get_attribute("aria-pressed") == "true"]
+        if now and (not order or order[-1] != now[0]):
+            order.append(now[0])
+        return play.text == "▶ play"
+
+    WebDriverWait(browser, 40, poll_frequency=0.2).until(finished)
+    assert order == list(range(len(buttons) - 1))
+    play.click()
+    play.click()
+    assert play.text == "▶ play"  # stopped by hand
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_words_are_not_cut_off(browser, words, width):
+    open_page(browser, words, width)
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    for node in browser.find_elements(By.CSS_SELECTOR, ".words button"):
+        assert node.rect["x"] >= 0 and node.rect["x"] + node.rect["width"] <= width + 0.5

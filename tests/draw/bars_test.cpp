@@ -16,7 +16,7 @@ Image grey_picture() {
 }
 
 // Height of the blue bar in a column of the chart, as a share of the field.
-double bar_at(const Image& picture, const Box& field, double share) {
+double bar_at(const Image& picture, const PixelBox& field, double share) {
   const auto x = field.left + static_cast<int64_t>(share * static_cast<double>(field.width));
   int64_t count = 0;
   for (int64_t y = field.top; y < field.top + field.height; ++y) {
@@ -29,7 +29,7 @@ double bar_at(const Image& picture, const Box& field, double share) {
 TEST(Bars, StandInOrderOfTheirGates) {
   const at::Tensor gates = at::tensor({0.2f, 0.9f, 0.05f, 0.6f});
   const Image picture = draw_bars(grey_picture(), {.values = gates, .layer = "layer1.0.se"});
-  const Box field = bars_layout(500, 400, {"", "channel, layer1.0.se, 4 channels"}).panel;
+  const PixelBox field = bars_layout(500, 400, {"", "channel, layer1.0.se, 4 channels"}).panel;
   const std::vector<double> expected = {0.9, 0.6, 0.2, 0.05};
   for (int rank = 0; rank < 4; ++rank) {
     EXPECT_NEAR(bar_at(picture, field, (rank + 0.4) / 4), expected[rank], 0.012) << rank;
@@ -39,7 +39,7 @@ TEST(Bars, StandInOrderOfTheirGates) {
 TEST(Bars, ManyChannelsFitTheField) {
   const at::Tensor gates = at::linspace(0, 1, 2048).index_select(0, at::randperm(2048));
   const Image picture = draw_bars(grey_picture(), {.values = gates, .layer = "layer4.2.se"});
-  const Box field = bars_layout(500, 400, {"", "channel, layer4.2.se, 2048 channels"}).panel;
+  const PixelBox field = bars_layout(500, 400, {"", "channel, layer4.2.se, 2048 channels"}).panel;
   for (const double share : {0.05, 0.25, 0.75, 0.95}) EXPECT_NEAR(bar_at(picture, field, share), 1 - share, 0.015);
 }
 

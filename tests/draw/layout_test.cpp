@@ -10,7 +10,7 @@ namespace {
 const std::vector<std::string> kTitle = {"vit_base_patch16_224: tabby cat 0.731",
                                          "attention, blocks.11.attn, mean of 12 heads, CLS row"};
 
-bool inside(const Layout& layout, const Box& box) {
+bool inside(const Layout& layout, const PixelBox& box) {
   return box.left >= 0 && box.top >= 0 && box.left + box.width <= layout.width && box.top + box.height <= layout.height;
 }
 

@@ -139,7 +139,7 @@ TEST(Overlay, TheColorBarEndsInTheColorsOfTheMap) {
                                    {ColorMap::turbo, {48, 18, 59}, {122, 4, 3}}};
   const Image original = plain(500, 400, {128, 128, 128});
   const HeatMap map = one_hot(7, 7, 3, 3);
-  const Box bar = layout_of(original, map).panel;
+  const PixelBox bar = layout_of(original, map).panel;
   for (const auto& [colors, low, high] : cases) {
     const Image overlay = draw_overlay(original, map, {.colors = colors});
     for (int c = 0; c < 3; ++c) {
@@ -155,7 +155,7 @@ TEST(Overlay, BlendsByStrength) {
   values[0][1] = 1;
   const HeatMap map = heat(values);
   const Image overlay = draw_overlay(original, map, {.opacity = 0.6});
-  const Box box = layout_of(original, map).picture;
+  const PixelBox box = layout_of(original, map).picture;
   const Color weak = pixel(overlay, box.left, box.top);  // a third of 0.6 of (68,1,84)
   const Color strong = pixel(overlay, box.left + 499, box.top + 399);
   EXPECT_NEAR(weak[2], 0.2 * 84, 1.5);
@@ -167,7 +167,7 @@ TEST(Overlay, AFixedRangeMakesPicturesComparable) {
   const Image original = plain(500, 400, {0, 0, 0});
   const HeatMap weak = heat(at::tensor({0.0f, 0.1f}).view({1, 2}));
   const HeatMap strong = heat(at::tensor({0.0f, 0.2f}).view({1, 2}));
-  const Box box = layout_of(original, weak).picture;
+  const PixelBox box = layout_of(original, weak).picture;
   const auto right = [&](const HeatMap& map, const OverlayOptions& options) {
     return pixel(draw_overlay(original, map, options), box.left + 499, box.top);
   };
@@ -183,7 +183,7 @@ TEST(Overlay, AMapOfOneValueIsNotBlownUp) {
   const Image original = plain(500, 400, {128, 128, 128});
   const HeatMap map = heat(at::full({7, 7}, 0.3f));
   const Image overlay = draw_overlay(original, map);
-  const Box box = layout_of(original, map).picture;
+  const PixelBox box = layout_of(original, map).picture;
   const Color first = pixel(overlay, box.left, box.top);
   for (int64_t y = 0; y < box.height; ++y) {
     for (int64_t x = 0; x < box.width; ++x) ASSERT_EQ(pixel(overlay, box.left + x, box.top + y), first);
@@ -198,7 +198,7 @@ TEST(Overlay, EnlargedPixelsStaySquare) {
   }
   const HeatMap map = heat(at::full({7, 7}, 0.3f));
   const Image overlay = draw_overlay(original, map, {.opacity = 0});
-  const Box box = layout_of(original, map).picture;
+  const PixelBox box = layout_of(original, map).picture;
   for (int64_t y = 0; y < box.height; ++y) {
     for (int64_t x = 0; x < box.width; ++x) {
       ASSERT_EQ(pixel(overlay, box.left + x, box.top + y)[0], original.row(y / 16)[3 * (x / 16)]);

@@ -38,7 +38,7 @@ struct Chart {
 
   int64_t line() const { return std::max<int64_t>(1, std::lround(layout.em / 14)); }
   int64_t y(double value) const {
-    const Box& field = layout.panel;
+    const PixelBox& field = layout.panel;
     return field.top + field.height - std::lround(value / top * static_cast<double>(field.height));
   }
   void fill(int64_t left, int64_t from, int64_t right, int64_t to, const cv::Vec3b& color) const {
@@ -48,7 +48,7 @@ struct Chart {
 };
 
 void draw_axes(const Chart& chart, int64_t channels) {
-  const Box& field = chart.layout.panel;
+  const PixelBox& field = chart.layout.panel;
   const double em = chart.layout.em * 0.9;
   const int64_t bottom = field.top + field.height;
   constexpr int kTicks = 5;
@@ -68,7 +68,7 @@ void draw_axes(const Chart& chart, int64_t channels) {
 }
 
 void draw_gates(const Chart& chart, const std::vector<Gate>& gates) {
-  const Box& field = chart.layout.panel;
+  const PixelBox& field = chart.layout.panel;
   const auto count = static_cast<int64_t>(gates.size());
   const bool apart = field.width >= 4 * count;  // gaps between bars where there is room for them
   for (int64_t x = 0; x < field.width; ++x) {
@@ -81,7 +81,7 @@ void draw_gates(const Chart& chart, const std::vector<Gate>& gates) {
 }
 
 void draw_mean(const Chart& chart, double mean) {
-  const Box& field = chart.layout.panel;
+  const PixelBox& field = chart.layout.panel;
   const double em = chart.layout.em * 0.9;
   const int64_t y = chart.y(mean);
   const int64_t dash = std::max<int64_t>(2, std::lround(em / 2));

@@ -35,9 +35,9 @@ std::vector<Tap> taps(int64_t pixels, double start, double length, int64_t count
 }
 
 // [h,w] steps of the colour map, fractional; a map of one value is all 0.
-std::vector<float> color_steps(const at::Tensor& values, const Scale& scale) {
-  std::vector<float> steps(values.numel());
-  const float* value = values.const_data_ptr<float>();
+std::vector<float> color_steps(const std::vector<float>& values, const Scale& scale) {
+  std::vector<float> steps(values.size());
+  const float* value = values.data();
   const double spread = scale.high - scale.low;
   for (float& step : steps) {
     const double share = spread > 0 ? (static_cast<double>(*value++) - scale.low) / spread : 0;
@@ -53,23 +53,30 @@ void grey_out(cv::Vec3b& pixel) {
 
 }  // namespace
 
-Scale scale_of(const at::Tensor& values, const OverlayOptions& options) {
+void check_heat(const Heat& heat) {
+  require(heat.height > 0 && heat.width > 0 && heat.values.size() == static_cast<size_t>(heat.height * heat.width),
+          ErrorKind::data, "draw: expected heat of {}x{} cells, got {} values", heat.height, heat.width,
+          heat.values.size());
+  require(std::all_of(heat.values.begin(), heat.values.end(), [](float value) { return std::isfinite(value); }),
+          ErrorKind::numeric, "draw: {} holds NaN or infinity", heat.description);
+}
+
+Scale scale_of(const Heat& heat, const OverlayOptions& options) {
   if (options.range) {
     const auto [low, high] = *options.range;
     require(std::isfinite(low) && std::isfinite(high) && low < high, ErrorKind::usage,
-            "draw_overlay: expected a range low < high, got {} and {}", low, high);
+            "draw_heat: expected a range low < high, got {} and {}", low, high);
     return {low, high};
   }
-  const float* first = values.const_data_ptr<float>();
-  const auto [low, high] = std::minmax_element(first, first + values.numel());
+  const auto [low, high] = std::minmax_element(heat.values.begin(), heat.values.end());
   return {*low, *high};
 }
 
-void blend_heat(cv::Mat& picture, const HeatMap& map, const Rectangle& seen, const Scale& scale,
+void blend_heat(cv::Mat& picture, const Heat& heat, const Rectangle& seen, const Scale& scale,
                 const OverlayOptions& options) {
-  const int64_t height = map.values.size(0);
-  const int64_t width = map.values.size(1);
-  const std::vector<float> steps = color_steps(map.values, scale);
+  const int64_t height = heat.height;
+  const int64_t width = heat.width;
+  const std::vector<float> steps = color_steps(heat.values, scale);
   const std::vector<Tap> columns = taps(picture.cols, seen.left, seen.width, width);
   const std::vector<Tap> rows = taps(picture.rows, seen.top, seen.height, height);
   const auto colors = color_table(options.colors);
@@ -96,6 +103,32 @@ void blend_heat(cv::Mat& picture, const HeatMap& map, const Rectangle& seen, con
       }
     }
   }
+}
+
+void outline(cv::Mat& picture, const Rectangle& place, double thickness) {
+  const auto pixel = [](double value) { return static_cast<int>(std::lround(value)); };
+  const int line = std::max(1, pixel(thickness));
+  const auto ring = [&](int distance, const cv::Vec3b& color) {  // outside the place, which stays visible
+    const cv::Rect inner(
+        cv::Point(pixel(place.left) - distance, pixel(place.top) - distance),
+        cv::Point(pixel(place.left + place.width) + distance, pixel(place.top + place.height) + distance));
+    const cv::Rect outer(inner.x - line, inner.y - line, inner.width + 2 * line, inner.height + 2 * line);
+    for (const cv::Rect& side :
+         {cv::Rect(outer.x, outer.y, outer.width, line), cv::Rect(outer.x, inner.y + inner.height, outer.width, line),
+          cv::Rect(outer.x, outer.y, line, outer.height),
+          cv::Rect(inner.x + inner.width, outer.y, line, outer.height)}) {
+      picture(side & cv::Rect(0, 0, picture.cols, picture.rows)).setTo(color);
+    }
+  };
+  ring(0, {255, 255, 255});
+  ring(line, {200, 30, 40});
+}
+
+Rectangle enlarged(const Rectangle& rectangle, double factor) {
+  return {.left = rectangle.left * factor,
+          .top = rectangle.top * factor,
+          .width = rectangle.width * factor,
+          .height = rectangle.height * factor};
 }
 
 }  // namespace fovea

@@ -3,7 +3,7 @@
 
 #include <opencv2/core.hpp>
 
-#include "fovea/vision/draw/draw.h"
+#include "fovea/vision/draw/heat.h"
 
 namespace fovea {
 
@@ -13,12 +13,21 @@ struct Scale {
   double high = 0;
 };
 
-// The range that `options` give, else from the least to the greatest of these values [h,w] (float32, contiguous).
+// Throws Error(data) for a heat whose cells and values do not fit, Error(numeric) for NaN and infinity.
+void check_heat(const Heat& heat);
+
+// The range that `options` give, else from the least to the greatest value.
 // Throws Error(usage) for a range that is none.
-Scale scale_of(const at::Tensor& values, const OverlayOptions& options);
+Scale scale_of(const Heat& heat, const OverlayOptions& options);
 
 // Blends the colours over the picture; what lies outside `seen` (in pixels of the picture) is greyed out.
-void blend_heat(cv::Mat& picture, const HeatMap& map, const Rectangle& seen, const Scale& scale,
+void blend_heat(cv::Mat& picture, const Heat& heat, const Rectangle& seen, const Scale& scale,
                 const OverlayOptions& options);
+
+// A rectangle in pixels of the picture, outlined in two colours so that it is seen on every ground.
+void outline(cv::Mat& picture, const Rectangle& place, double thickness);
+
+// The rectangle `factor` times as large.
+Rectangle enlarged(const Rectangle& rectangle, double factor);
 
 }  // namespace fovea

@@ -69,7 +69,7 @@ void draw_title(cv::Mat& canvas, const Layout& layout) {
 }
 
 cv::Mat draw_picture(cv::Mat& canvas, const Layout& layout, const Image& original) {
-  const Box& box = layout.picture;
+  const PixelBox& box = layout.picture;
   cv::Mat place = canvas(cv::Rect(box.left, box.top, box.width, box.height));
   cv::resize(to_rgb(original), place, place.size(), 0, 0, cv::INTER_NEAREST);
   return place;

@@ -6,7 +6,7 @@
 #include <opencv2/core.hpp>
 #include <string>
 
-#include "fovea/vision/draw/draw.h"
+#include "fovea/vision/draw/heat.h"
 #include "fovea/vision/draw/layout.h"
 #include "fovea/vision/draw/text.h"
 

@@ -7,7 +7,7 @@
 
 namespace fovea {
 
-struct Box {
+struct PixelBox {
   int64_t left = 0;
   int64_t top = 0;
   int64_t width = 0;
@@ -21,8 +21,8 @@ struct Layout {
   int64_t width = 0;   // of the whole
   int64_t height = 0;
   std::vector<std::string> title;  // lines, wrapped
-  Box picture;
-  Box panel;
+  PixelBox picture;
+  PixelBox panel;
 };
 
 // All in em.

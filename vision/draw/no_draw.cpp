@@ -1,6 +1,8 @@
 // In place of the sources that draw, in a build without OpenCV.
 #include "fovea/modules/error.h"
-#include "fovea/vision/draw/draw.h"
+#include "fovea/vision/draw/heat.h"
+#include "fovea/vision/draw/matrix.h"
+#include "fovea/vision/draw/sheet.h"
 
 namespace fovea {
 namespace {
@@ -15,12 +17,20 @@ bool draw_available() {
   return false;
 }
 
-Image draw_overlay(const Image&, const HeatMap&, const OverlayOptions&) {
-  refuse("draw_overlay");
+Image draw_heat(const Image&, const Heat&, const OverlayOptions&) {
+  refuse("draw_heat");
 }
 
-Image draw_bars(const Image&, const ChannelGates&, const BarOptions&) {
-  refuse("draw_bars");
+Image draw_sheet(const std::vector<SheetPanel>&, const SheetOptions&) {
+  refuse("draw_sheet");
+}
+
+Image draw_matrices(const std::vector<MatrixPanel>&, const MatrixOptions&) {
+  refuse("draw_matrices");
+}
+
+std::string svg_matrices(const std::vector<MatrixPanel>&, const MatrixOptions&) {
+  refuse("svg_matrices");
 }
 
 std::string encode_png(const Image&) {

@@ -1,78 +1,25 @@
-#include <algorithm>
-#include <cmath>
-#include <opencv2/imgproc.hpp>
+// Maps of tensors as pictures of plain numbers.
+#include <ATen/ATen.h>
 
 #include "fovea/modules/error.h"
-#include "fovea/vision/draw/blend.h"
-#include "fovea/vision/draw/canvas.h"
 #include "fovea/vision/draw/draw.h"
-#include "fovea/vision/draw/layout.h"
 
 namespace fovea {
-namespace {
 
-void draw_color_bar(cv::Mat& canvas, const Layout& layout, const HeatMap& map, const Scale& scale,
-                    const OverlayOptions& options) {
-  const Box& bar = layout.panel;
-  const auto colors = color_table(options.colors);
-  const int64_t last = bar.height - 1;
-  for (int64_t y = 0; y < bar.height; ++y) {
-    const int64_t step = (255 * (last - y) + last / 2) / last;  // the greatest value at the top
-    canvas(cv::Rect(bar.left, bar.top + y, bar.width, 1)).setTo(colors[step]);
-  }
-  constexpr int kTicks = 5;
-  const int64_t thickness = std::max<int64_t>(1, std::lround(layout.em / 14));
-  const int64_t length = std::lround(layout.em * 0.4);
-  const int64_t right = bar.left + bar.width;
-  double widest = 0;
-  for (int i = 0; i < kTicks; ++i) {
-    const double share = static_cast<double>(i) / (kTicks - 1);
-    const double y = static_cast<double>(bar.top) + (1 - share) * static_cast<double>(last);
-    const cv::Rect tick(right, std::clamp(std::lround(y - thickness / 2.0), bar.top, bar.top + bar.height - thickness),
-                        length, thickness);
-    canvas(tick).setTo(cv::Vec3b(30, 30, 30));
-    const std::string text = number_text(scale.low + share * (scale.high - scale.low));
-    put_text(canvas, text, right + 1.5 * length, y, {.em = layout.em * 0.9});
-    widest = std::max(widest, text_width(text, layout.em * 0.9));
-  }
-  const std::string label = map.unit + (options.range ? " (fixed scale)" : " (least to greatest of this map)");
-  const double room = static_cast<double>(bar.height);
-  const double em = layout.em * std::min(0.9, 0.9 * room / text_width(label, layout.em * 0.9));
-  put_text(canvas, label, right + 1.5 * length + widest + layout.em, bar.top + room / 2, {.em = em, .upward = true});
+Heat plain_heat(const HeatMap& map, const char* function) {
+  require(map.values.defined() && map.values.dim() == 2 && map.values.numel() > 0, ErrorKind::data,
+          "{}: expected a map [h,w], got {} dimensions", function, map.values.defined() ? map.values.dim() : 0);
+  const at::Tensor values = map.values.to(at::kCPU, at::kFloat).contiguous();
+  const float* first = values.const_data_ptr<float>();
+  return {.height = values.size(0),
+          .width = values.size(1),
+          .values = {first, first + values.numel()},
+          .description = describe(map),
+          .unit = map.unit};
 }
 
-}  // namespace
-
 Image draw_overlay(const Image& original, const HeatMap& map, const OverlayOptions& options) {
-  check_picture(original);
-  require(map.values.defined() && map.values.dim() == 2 && map.values.numel() > 0, ErrorKind::data,
-          "draw_overlay: expected a map [h,w], got {} dimensions", map.values.defined() ? map.values.dim() : 0);
-  HeatMap heat = map;
-  heat.values = map.values.to(at::kCPU, at::kFloat).contiguous();
-  require(heat.values.isfinite().all().item<bool>(), ErrorKind::numeric, "draw_overlay: {} holds NaN or infinity",
-          describe(map));
-  const Rectangle seen = options.seen.value_or(
-      Rectangle{.width = static_cast<double>(original.width), .height = static_cast<double>(original.height)});
-  require(options.opacity >= 0 && options.opacity <= 1, ErrorKind::usage, "draw_overlay: opacity {} is not in [0,1]",
-          options.opacity);
-  require(seen.width > 0 && seen.height > 0, ErrorKind::usage,
-          "draw_overlay: expected a rectangle of positive size, got {}x{}", seen.width, seen.height);
-
-  const Layout layout = overlay_layout(original.width, original.height, {options.title, describe(map)});
-  const Scale scale = scale_of(heat.values, options);
-  Image result = blank_image(layout.width, layout.height);
-  cv::Mat canvas = view(result);
-  draw_title(canvas, layout);
-  cv::Mat picture = draw_picture(canvas, layout, original);
-  const double factor = static_cast<double>(layout.factor);
-  blend_heat(picture, heat,
-             {.left = seen.left * factor,
-              .top = seen.top * factor,
-              .width = seen.width * factor,
-              .height = seen.height * factor},
-             scale, options);
-  draw_color_bar(canvas, layout, heat, scale, options);
-  return result;
+  return draw_heat(original, plain_heat(map, "draw_overlay"), options);
 }
 
 }  // namespace fovea

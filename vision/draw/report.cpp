@@ -149,6 +149,10 @@ Json image_json(const ReportImage& image) {
   const Image picture =
       scale < 1 ? resize(image.picture, shown(width), shown(height), Interpolation::bilinear) : image.picture;
   const auto share = [](double pixels, int64_t of) { return std::clamp(pixels / static_cast<double>(of), 0.0, 1.0); };
+  const auto shares_of = [&](const Rectangle& seen) {
+    return Json{share(seen.left, width), share(seen.top, height), share(seen.left + seen.width, width),
+                share(seen.top + seen.height, height)};
+  };
 
   Json json = {{"name", image.name},
                {"model", image.model},
@@ -156,9 +160,10 @@ Json image_json(const ReportImage& image) {
                {"height", picture.height * factor},
                {"enlarge", factor > 1},
                {"picture", as_data_url(picture)},
-               {"seen",
-                {share(image.seen.left, width), share(image.seen.top, height),
-                 share(image.seen.left + image.seen.width, width), share(image.seen.top + image.seen.height, height)}},
+               {"seen", shares_of(image.seen)},
+               {"captioner", image.captioner},
+               {"wordsSeen", shares_of(image.words_seen)},
+               {"words", Json::array()},
                {"predictions", Json::array()},
                {"layers", Json::array()},
                {"heads", Json::array()},
@@ -172,6 +177,11 @@ Json image_json(const ReportImage& image) {
     json["heads"].push_back(heads_json(map));
   }
   for (const ReportHeat& heat : image.heats) json["heats"].push_back(heat_json(heat));
+  for (const ReportWord& word : image.words) {
+    Json one = heat_json({.map = word.map});
+    one["word"] = word.text;
+    json["words"].push_back(std::move(one));
+  }
   return json;
 }
 

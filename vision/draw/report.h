@@ -24,14 +24,23 @@ struct ReportHeat {
   std::optional<Faithfulness> score = {};
 };
 
+// A word of a caption and where the network looked for it.
+struct ReportWord {
+  std::string text;
+  HeatMap map;
+};
+
 struct ReportImage {
   std::string name;
-  std::string model;
-  Image picture;   // the original
-  Rectangle seen;  // where the network's input lies on it
+  std::string model;  // that made the predictions
+  Image picture;      // the original
+  Rectangle seen;     // where the network's input lies on it
   std::vector<ReportPrediction> predictions = {};
   std::vector<AttentionMap> maps = {};  // self-attention of this image alone, all rows; others are passed over
   std::vector<ReportHeat> heats = {};
+  std::string captioner = {};  // the network that wrote the words
+  std::vector<ReportWord> words = {};
+  Rectangle words_seen = {};  // where its input lies on the original
 };
 
 // The page. Pictures are shown at up to 1,024 pixels, maps are kept in 8 bits at the size of their grid, so that twelve

@@ -12,15 +12,13 @@ if(FOVEA_WITH_OPENCV)
 else()
   set(image_decoder decode_stb)
 endif()
-# All but preprocess.cpp are free of LibTorch and compile without its precompiled header.
-set(image_sources
+target_sources(fovea_pictures PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/decode.cpp
   ${CMAKE_CURRENT_LIST_DIR}/${image_decoder}.cpp
   ${CMAKE_CURRENT_LIST_DIR}/geometry.cpp
   ${CMAKE_CURRENT_LIST_DIR}/orientation.cpp
   ${CMAKE_CURRENT_LIST_DIR}/resize.cpp
   ${CMAKE_CURRENT_LIST_DIR}/stb.cpp)
-set_source_files_properties(${image_sources} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
 # The loops over pixels are written for the vectoriser; fused multiply-adds would round otherwise than Pillow.
 set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/resize.cpp PROPERTIES COMPILE_OPTIONS "-O3;-ffp-contract=off")
-target_sources(fovea_vision PRIVATE ${image_sources} ${CMAKE_CURRENT_LIST_DIR}/preprocess.cpp)
+target_sources(fovea_vision PRIVATE ${CMAKE_CURRENT_LIST_DIR}/preprocess.cpp)
