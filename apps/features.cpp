@@ -3,7 +3,9 @@
 #include <c10/core/InferenceMode.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <fstream>
+#include <iterator>
 
 #include "fovea/apps/batch.h"
 #include "fovea/apps/command.h"
@@ -68,18 +70,22 @@ at::Tensor plain(const at::Tensor& tensor) {
 
 std::vector<NamedTensor> compute(const at::Tensor& input, const FeaturesOptions& options, const Network& network) {
   const c10::InferenceMode inference;
+  ImageModel& model = *network.model;
+  const auto x = input.to(network.runtime.device, network.runtime.dtype);
+  const TokenGridScope grid(model.grid(x.size(2), x.size(3)));  // of attention within the head
   std::optional<AttentionRecorder> recorder;
-  if (!options.attention.empty())
-    recorder.emplace(network.model->module(), RecorderOptions{.layers = options.attention});
-
-  const Runtime& runtime = network.runtime;
-  const at::Tensor pooled =
-      network.model->pool(network.model->forward_features(input.to(runtime.device, runtime.dtype)));
-  const at::Tensor logits = network.model->classify(pooled);
-  std::vector<NamedTensor> tensors = {{"input", input}, {"logits", plain(logits)}, {"pooled", plain(pooled)}};
+  if (!options.attention.empty()) recorder.emplace(model.module(), RecorderOptions{.layers = options.attention});
+  const at::Tensor features = model.forward_features(x);
+  const at::Tensor logits = model.logits(features);
+  std::vector<NamedTensor> maps;
   if (recorder) {
-    for (const AttentionMap& map : recorder->maps()) tensors.push_back({"attention/" + map.path, plain(map.weights)});
+    for (const AttentionMap& map : recorder->maps()) maps.push_back({"attention/" + map.path, plain(map.weights)});
   }
+  recorder.reset();
+  // Not recorded: the logits may come from the pooled features, or from tokens of their own.
+  std::vector<NamedTensor> tensors = {
+      {"input", input}, {"logits", plain(logits)}, {"pooled", plain(model.pool(features))}};
+  std::ranges::move(maps, std::back_inserter(tensors));
   for (const NamedTensor& named : tensors) {
     require(at::isfinite(named.tensor).all().item<bool>(), ErrorKind::numeric, "{}: {} holds NaN or infinite values",
             printable(options.input), named.name);

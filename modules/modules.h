@@ -76,6 +76,7 @@
 #include "fovea/modules/weights/load_weights.h"
 #include "fovea/modules/weights/state_dict.h"
 #include "fovea/modules/window/cosine_window_attention.h"
+#include "fovea/modules/window/partition_attention.h"
 #include "fovea/modules/window/patch_merging.h"
 #include "fovea/modules/window/swin_block.h"
 #include "fovea/modules/window/window_attention.h"

@@ -146,6 +146,7 @@ size_t add(const torch::nn::Module* module, MapKind kind, const at::Tensor& weig
     map.window_width = scope.windows->window_width;
     map.shift_width = scope.windows->shift_width;
     map.pad_first = scope.windows->pad_first;
+    map.strided = scope.windows->strided;
   }
   scope.recorder->maps.push_back(std::move(map));
   return scope.recorder->maps.size() - 1;

@@ -47,6 +47,7 @@ struct AttentionMap {
   int64_t window_width = 0;      // Swin: as window and shift, along the other side
   int64_t shift_width = 0;
   bool pad_first = false;  // Swin: the grid is padded, then rolled (torchvision); false: rolled, then padded (timm)
+  bool strided = false;    // MaxViT: each window takes rows and columns of the whole grid at even distances
 };
 
 // What a layer that is no attention gave on the way: the output of a norm or of a stage.

@@ -10,14 +10,16 @@ namespace fovea {
 namespace {
 
 onednn::ConvGeometry geometry(const Conv2dOptions& options) {
-  return {.stride = options.stride, .padding = options.padding, .groups = options.groups, .dilation = options.dilation};
+  return {
+      .stride = options.stride, .padding = options.paddings(), .groups = options.groups, .dilation = options.dilation};
 }
 
 }  // namespace
 
 Conv2dImpl::Conv2dImpl(const Conv2dOptions& options) : options(options) {
   require(options.in_channels > 0 && options.out_channels > 0 && options.kernel > 0 && options.stride > 0 &&
-              options.padding >= 0 && options.groups > 0 && options.dilation > 0,
+              options.padding >= 0 && options.groups > 0 && options.dilation > 0 && options.kernel_width >= 0 &&
+              options.padding_width >= 0,
           ErrorKind::usage,
           "Conv2d: in_channels {}, out_channels {}, kernel {}, stride {}, groups {}, dilation {} must be positive",
           options.in_channels, options.out_channels, options.kernel, options.stride, options.groups, options.dilation);
@@ -30,11 +32,10 @@ Conv2dImpl::Conv2dImpl(const Conv2dOptions& options) : options(options) {
 void Conv2dImpl::reset() {
   packed_.drop();
   const int64_t fan_in_channels = options.in_channels / options.groups;
-  weight = register_parameter(
-      "weight", init_kaiming_uniform({options.out_channels, fan_in_channels, options.kernel, options.kernel}));
+  const auto [height, width] = options.sides();
+  weight = register_parameter("weight", init_kaiming_uniform({options.out_channels, fan_in_channels, height, width}));
   bias = options.bias
-             ? register_parameter("bias", init_fan_in_uniform({options.out_channels},
-                                                              fan_in_channels * options.kernel * options.kernel))
+             ? register_parameter("bias", init_fan_in_uniform({options.out_channels}, fan_in_channels * height * width))
              : at::Tensor();
 }
 
@@ -47,7 +48,7 @@ bool Conv2dImpl::add_parameter(std::string_view name) {
 }
 
 at::Tensor Conv2dImpl::forward(const at::Tensor& x) {
-  return at::conv2d(x, weight, bias, options.stride, options.padding, options.dilation, options.groups);
+  return at::conv2d(x, weight, bias, options.stride, options.paddings(), options.dilation, options.groups);
 }
 
 bool Conv2dImpl::is_packed() const {

@@ -1,6 +1,8 @@
 // Two-dimensional convolution with torch's names, and folding of the batch norm that follows it.
 #pragma once
 
+#include <array>
+
 #include "fovea/modules/inference/linear.h"
 #include "fovea/modules/inference/norm.h"
 
@@ -16,9 +18,14 @@ struct Conv2dOptions {
   bool bias = true;
   bool bias_from_checkpoint = false;  // without bias: a checkpoint that has one gives it to the layer
   int64_t dilation = 1;               // pixels between two taps
+  int64_t kernel_width = 0;   // of a kernel that is no square, pixels: `kernel` is its height alone; 0: a square
+  int64_t padding_width = 0;  // of such a kernel: zeros to the left and right, `padding` is those above and below
+
+  std::array<int64_t, 2> sides() const { return {kernel, kernel_width > 0 ? kernel_width : kernel}; }
+  std::array<int64_t, 2> paddings() const { return {padding, kernel_width > 0 ? padding_width : padding}; }
 };
 
-// Keys `weight` [out,in/groups,k,k] and `bias` [out].
+// Keys `weight` [out,in/groups,kh,kw] and `bias` [out].
 class Conv2dImpl : public Module<Conv2dImpl> {
  public:
   explicit Conv2dImpl(const Conv2dOptions& options);

@@ -94,9 +94,8 @@ at::Tensor reorder_linear(const at::Tensor& weight, at::IntArrayRef input) {
 }
 
 at::Tensor reorder_conv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input) {
-  return operators().reorder_conv->call(weight, {geometry.padding, geometry.padding},
-                                        {geometry.stride, geometry.stride}, {geometry.dilation, geometry.dilation},
-                                        geometry.groups, input);
+  return operators().reorder_conv->call(weight, geometry.padding, {geometry.stride, geometry.stride},
+                                        {geometry.dilation, geometry.dilation}, geometry.groups, input);
 }
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, Activation activation) {
@@ -108,9 +107,9 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& packed, const at::Tenso
 at::Tensor conv(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, const ConvGeometry& geometry,
                 Activation activation) {
   return activate_unfused(
-      operators().conv->call(x, packed, optional(bias), {geometry.padding, geometry.padding},
-                             {geometry.stride, geometry.stride}, {geometry.dilation, geometry.dilation},
-                             geometry.groups, post_op(activation), Scalars(), algorithm(activation)),
+      operators().conv->call(x, packed, optional(bias), geometry.padding, {geometry.stride, geometry.stride},
+                             {geometry.dilation, geometry.dilation}, geometry.groups, post_op(activation), Scalars(),
+                             algorithm(activation)),
       activation);
 }
 
@@ -119,7 +118,7 @@ at::Tensor conv_add_(at::Tensor& residual, const at::Tensor& x, const at::Tensor
   const Text name = post_op(activation);
   const OptionalText unary = name == "none" ? OptionalText() : OptionalText(name);
   return activate_unfused(
-      operators().conv_add->call(residual, x, packed, optional(bias), {geometry.padding, geometry.padding},
+      operators().conv_add->call(residual, x, packed, optional(bias), geometry.padding,
                                  {geometry.stride, geometry.stride}, {geometry.dilation, geometry.dilation},
                                  geometry.groups, "add", 1.0, unary, Scalars(), algorithm(activation)),
       activation);

@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
+
 #include "fovea/modules/inference/linear.h"
 
 namespace fovea::onednn {
@@ -13,7 +15,7 @@ bool supports(const at::Tensor& weight);
 
 struct ConvGeometry {
   int64_t stride = 1;
-  int64_t padding = 0;
+  std::array<int64_t, 2> padding = {0, 0};  // rows, columns
   int64_t groups = 1;
   int64_t dilation = 1;
 };

@@ -278,6 +278,8 @@ const Layout& layout_of(std::string_view whose, const StateDict& ours) {
       {"torchvision", "conv_stem.weight", &kLayoutTorchvisionEfficientNet},
       {"torchvision", "s1.b1.conv1.conv.weight", &kLayoutTorchvisionRegNet},
       {"torchvision", "pre_logits.fc1.weight", &kLayoutTorchvisionVgg},
+      {"torchvision", "Mixed_5b.se.fc1.weight", nullptr},
+      {"torchvision", "Mixed_5b.branch1x1.conv.weight", &kLayoutTimm},
       {"huggingface", "layers.0.blocks.0.attn.logit_scale", &kLayoutHuggingFaceSwinV2},
       {"huggingface", "layers.0.blocks.0.attn.qkv.weight", &kLayoutHuggingFaceSwin},
       {"huggingface", "dist_token", &kLayoutHuggingFaceDeit},

@@ -93,8 +93,12 @@ extern const TensorChange kRowsToTokens;        // [N,D] → [1,N,D]
 // With registers, timm's class token has no position: what it had is part of the token. Gated MLPs have rows of their
 // own, mlp.gated.fc1 and fc2.
 extern const NetworkChange kDinov2;
-extern const NetworkChange kSplitPoolInput;  // attn_pool.in_proj → attn_pool.q and attn_pool.kv
-extern const NetworkChange kDropKeyBias;     // of cosine attention: qkv.bias → q_bias and v_bias
+// Of the image towers with a classifier of their own, which reads the mean of the patches: what pools without it
+// (CLIP's last norm, SigLIP's attention) is left out. Else SigLIP's attn_pool.in_proj becomes attn_pool.q and
+// attn_pool.kv.
+extern const NetworkChange kClipClassifier;
+extern const NetworkChange kSiglipPool;
+extern const NetworkChange kDropKeyBias;  // of cosine attention: qkv.bias → q_bias and v_bias
 }  // namespace change
 
 extern const Layout kLayoutTimm;     // timm 0.9 and later; torchvision's ResNets have the same keys

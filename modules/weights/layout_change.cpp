@@ -139,6 +139,31 @@ StateDict join_pool_input(const StateDict& state) {
   });
 }
 
+constexpr std::string_view kClassifier = "classifier.", kHead = "head.";
+
+// With keys that start with `from` renamed to `to`, and those that start with `without` left out.
+StateDict renamed(const StateDict& state, std::string_view from, std::string_view to, std::string_view without) {
+  return rewritten(state, [&](StateDict& result, const NamedTensor& named) {
+    if (!without.empty() && named.name.starts_with(without)) return;
+    const bool moved = named.name.starts_with(from);
+    result.add(moved ? std::string(to) + named.name.substr(from.size()) : named.name, named.tensor);
+  });
+}
+
+StateDict read_clip(const StateDict& state) {
+  return state.find("classifier.weight") == nullptr ? state : renamed(state, kClassifier, kHead, "norm.");
+}
+
+// Without the last norm the head is that classifier; else it is the projection into the shared space.
+StateDict write_clip(const StateDict& state) {
+  return state.find("norm.weight") != nullptr ? state : renamed(state, kHead, kClassifier, "");
+}
+
+StateDict read_siglip(const StateDict& state) {
+  return state.find("classifier.weight") == nullptr ? split_pool_input(state)
+                                                    : renamed(state, kClassifier, kHead, "attn_pool.");
+}
+
 // Cosine attention has no bias of its keys; torchvision stores one and sets it to 0.
 StateDict drop_key_bias(const StateDict& state) {
   constexpr std::string_view kBias = "qkv.bias";
@@ -166,7 +191,8 @@ const TensorChange kSwapFirstTwoInputs = {.read = swap_first_two_inputs, .write 
 const TensorChange kVectorToToken = {.read = vector_as_token, .write = token_as_vector};
 const TensorChange kRowsToTokens = {.read = rows_as_tokens, .write = tokens_as_rows};
 const NetworkChange kDinov2 = {.read = read_dinov2, .write = write_dinov2};
-const NetworkChange kSplitPoolInput = {.read = split_pool_input, .write = join_pool_input};
+const NetworkChange kClipClassifier = {.read = read_clip, .write = write_clip};
+const NetworkChange kSiglipPool = {.read = read_siglip, .write = join_pool_input};
 const NetworkChange kDropKeyBias = {.read = drop_key_bias, .write = unchanged};
 
 }  // namespace fovea::change

@@ -13,6 +13,7 @@ const Layout kLayoutTimm = {
             {"*relative_position_index", ""},
             {"*relative_coords_table", ""},
             {"*attn_mask", ""},
+            {"AuxLogits.*", ""},         // Inception's second classifier, of the training alone
             {"*se.fc1.*", "*se.fc1.*"},  // in front, so that these names are written
             {"*se.fc2.*", "*se.fc2.*"},
             {"*se.fc.0.*", "*se.fc1.*"},

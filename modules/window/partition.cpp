@@ -48,9 +48,25 @@ at::Tensor window_reverse(const at::Tensor& windows, const WindowLayout& layout)
       .reshape({batch, layout.padded_height(), layout.padded_width(), windows.size(2)});
 }
 
+at::Tensor gather_strided(const at::Tensor& x, const WindowLayout& layout) {
+  require(!layout.shifted() && !layout.padded(), ErrorKind::data,
+          "gather_strided: windows of {}x{} shifted by {}x{} do not divide a grid of {}x{}", layout.window_height,
+          layout.window_width, layout.shift_height, layout.shift_width, layout.height, layout.width);
+  return x.reshape({x.size(0), layout.window_height, layout.rows(), layout.window_width, layout.columns(), x.size(3)})
+      .permute({0, 2, 1, 4, 3, 5})  // [B,rows,Wh,columns,Ww,C]
+      .reshape(x.sizes());
+}
+
+at::Tensor spread_strided(const at::Tensor& x, const WindowLayout& layout) {
+  return x.reshape({x.size(0), layout.rows(), layout.window_height, layout.columns(), layout.window_width, x.size(3)})
+      .permute({0, 2, 1, 4, 3, 5})  // [B,Wh,rows,Ww,columns,C]
+      .reshape(x.sizes());
+}
+
 at::Tensor to_windows(const at::Tensor& x, const WindowLayout& layout, const at::Tensor& padding) {
   require(x.dim() == 4 && x.size(1) == layout.height && x.size(2) == layout.width, ErrorKind::data,
           "to_windows: expected [B,{},{},C], got {}", layout.height, layout.width, shape_text(x));
+  if (layout.strided) return window_partition(gather_strided(x, layout), layout.window_height, layout.window_width);
   const auto ready =
       layout.pad_first ? roll(pad(x, layout, padding), layout, -1) : pad(roll(x, layout, -1), layout, padding);
   return window_partition(ready, layout.window_height, layout.window_width);
@@ -59,6 +75,7 @@ at::Tensor to_windows(const at::Tensor& x, const WindowLayout& layout, const at:
 at::Tensor from_windows(const at::Tensor& windows, const WindowLayout& layout) {
   const auto cut = [&](const at::Tensor& x) { return x.narrow(1, 0, layout.height).narrow(2, 0, layout.width); };
   const auto grid = window_reverse(windows, layout);
+  if (layout.strided) return spread_strided(grid, layout);
   return layout.pad_first ? cut(roll(grid, layout, 1)) : roll(cut(grid), layout, 1);
 }
 

@@ -1,6 +1,7 @@
 target_sources(fovea_modules PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cosine_window_attention.cpp
   ${CMAKE_CURRENT_LIST_DIR}/partition.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/partition_attention.cpp
   ${CMAKE_CURRENT_LIST_DIR}/patch_merging.cpp
   ${CMAKE_CURRENT_LIST_DIR}/relative_bias.cpp
   ${CMAKE_CURRENT_LIST_DIR}/swin_block.cpp

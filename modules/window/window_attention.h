@@ -28,6 +28,7 @@ struct WindowArgs {
   double dropout = 0.0;                    // on the probabilities, kept ones scaled by 1/(1−p); 0 in evaluation
   const torch::nn::Module* module = nullptr;  // the calling layer, so that a recorder can name its maps
   std::string backend = {};                   // run this row of the table or throw; empty: the first that accepts
+  bool strided = false;                       // windows spread over the whole grid, see WindowLayout; without shift
 };
 
 // The windows that a call with these arguments cuts a grid of h×w tokens into.

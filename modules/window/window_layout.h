@@ -16,6 +16,8 @@ struct WindowLayout {
   int64_t shift_height = 0;  // tokens by which the grid is rolled up and to the left
   int64_t shift_width = 0;
   bool pad_first = false;  // false: roll, then pad (timm); true: pad, then roll (torchvision)
+  bool strided = false;  // a window takes every rows()-th row and every columns()-th column of the whole grid, which it
+                         // divides (MaxViT's grid attention); neither shifted nor padded
 
   int64_t rows() const { return (height + window_height - 1) / window_height; }  // of windows
   int64_t columns() const { return (width + window_width - 1) / window_width; }

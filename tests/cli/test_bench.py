@@ -1,4 +1,4 @@
-"""fovea bench and fovea models."""
+"""fovea bench, and the names of fovea models."""
 import json
 
 import pytest

@@ -43,13 +43,16 @@ def peers():
         "mobilenet": {"timm": timm.create_model("mobilenetv3_large_100", bn_eps=1e-3),
                       "torchvision": torchvision.models.mobilenet_v3_large()},
         "regnet": {"timm": timm.create_model("regnety_004"), "torchvision": torchvision.models.regnet_y_400mf()},
+        "inception": {"timm": timm.create_model("inception_v3"),
+                      "torchvision": torchvision.models.inception_v3(aux_logits=False, init_weights=False)},
     }
 
 
 PAIRS = [(kind, source, target) for kind, row in (("vit", "timm torchvision huggingface"), ("deit", "timm huggingface"),
                                                   ("swin", "timm torchvision huggingface"), ("resnet", "timm torchvision"),
                                                   ("seresnet", "timm"), ("efficientnet", "timm torchvision"),
-                                                  ("mobilenet", "timm torchvision"), ("regnet", "timm torchvision"))
+                                                  ("mobilenet", "timm torchvision"), ("regnet", "timm torchvision"),
+                                                  ("inception", "timm torchvision"))
          for source in row.split() for target in row.split()]
 
 

@@ -62,6 +62,23 @@ def test_equals_timm(tmp_path, attention_of_timm, name):
         assert ours[key].shape == theirs.shape and np.abs(ours[key] - theirs).max() < 1e-5
 
 
+def test_two_heads_on_two_tokens(tmp_path):
+    torch.manual_seed(0)
+    name = "deit_tiny_distilled_patch16_224"
+    model = timm.create_model(name, num_classes=7).eval()
+    x = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        pooled, logits = model.forward_head(model.forward_features(x), pre_logits=True), model(x)
+    save_file({key: value.contiguous().numpy() for key, value in model.state_dict().items()}, tmp_path / "w.safetensors")
+    save_file({"input": x.numpy()}, tmp_path / "x.safetensors")
+    run = fovea("features", tmp_path / "x.safetensors", "--model", name, "--classes", "7", "--weights",
+                tmp_path / "w.safetensors", "--attention", r"blocks\.0\.attn", "--output", tmp_path / "out.safetensors")
+    assert run.returncode == 0, run.stderr
+    ours = load_file(tmp_path / "out.safetensors")
+    assert relative(ours["logits"], logits) < 1e-4 and relative(ours["pooled"], pooled) < 1e-4
+    assert ours["attention/blocks.0.attn"].shape == (1, 3, 198, 198)
+
+
 def test_an_image(photograph, trained, tmp_path):
     out = tmp_path / "out.safetensors"
     assert fovea("features", photograph, "--model", trained, "--output", out).returncode == 0

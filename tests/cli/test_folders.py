@@ -157,9 +157,11 @@ def test_image_towers(photograph, tmp_path, kind):
     side = 70 if kind == "siglip tower" else 64  # which its patches do not divide
     randomised(model)
     save(model, tmp_path, {"size": {"height": side, "width": side}, "resample": 3})
-    run = fovea("features", photograph, "--model", tmp_path, "--output", tmp_path / "out.safetensors")
+    run = fovea("features", photograph, "--model", tmp_path, "--output", tmp_path / "out.safetensors", "--attention", ".*")
     assert run.returncode == 0, run.stderr
     found = load_file(tmp_path / "out.safetensors")
+    pool = {"attention/attn_pool"} if kind.startswith("siglip") else set()
+    assert {key for key in found if key.startswith("attention/")} == {f"attention/blocks.{i}.attn" for i in (0, 1)} | pool
     with torch.no_grad():
         if output == "image_embeds" and kind == "clip":
             theirs = model.visual_projection(model.vision_model(found["input"]).pooler_output)
@@ -170,9 +172,18 @@ def test_image_towers(photograph, tmp_path, kind):
     assert ((found["logits"] - theirs).abs().max() / theirs.abs().max()).item() < 1e-4
 
 
-def test_classifiers_of_towers_are_refused(photograph, tmp_path):
-    save(transformers.CLIPForImageClassification(transformers.CLIPConfig(vision_config=VIT, text_config=TEXT)), tmp_path)
-    refused(fovea("classify", photograph, "--model", tmp_path), DATA, "CLIPForImageClassification is not supported")
+@pytest.mark.parametrize("kind", ["Clip", "Siglip"])
+@pytest.mark.parametrize("published", [True, False], ids=["published", "transformers 5"])
+def test_classifiers_of_towers(photograph, tmp_path, kind, published):
+    """They read the mean of the patches: CLIP's as the last block leaves them, SigLIP's behind the last norm."""
+    name = "CLIP" if kind == "Clip" else kind
+    config = getattr(transformers, f"{name}Config")(vision_config=VIT, text_config=TEXT, **LABELS)
+    model = randomised(getattr(transformers, f"{name}ForImageClassification")(config))
+    save(model, tmp_path, {"size": {"height": 64, "width": 64}, "resample": 3}, save_original_format=published)
+    with torch.no_grad():
+        x = prepared(Image.open(photograph).convert("RGB"), {"size": {"height": 64, "width": 64}, "resample": 3}, 64)
+        logits = model(x).logits
+    expect_scores(answers(photograph, tmp_path), logits, LABELS["id2label"].values())
 
 
 def test_timm_folder(photograph, tmp_path):

@@ -13,9 +13,10 @@ namespace fovea {
 namespace {
 
 const std::vector<WindowLayout> kLayouts = {
-    {14, 14, 7, 7, 0, 0, false}, {14, 14, 7, 7, 3, 3, false}, {7, 7, 7, 7, 0, 0, false},
-    {10, 13, 7, 7, 3, 3, false}, {10, 13, 7, 7, 3, 3, true},  {5, 9, 4, 3, 2, 1, false},
-    {5, 9, 4, 3, 2, 1, true},    {3, 8, 4, 4, 0, 2, false},   {3, 8, 4, 4, 0, 2, true},
+    {14, 14, 7, 7, 0, 0, false},       {14, 14, 7, 7, 3, 3, false},     {7, 7, 7, 7, 0, 0, false},
+    {10, 13, 7, 7, 3, 3, false},       {10, 13, 7, 7, 3, 3, true},      {5, 9, 4, 3, 2, 1, false},
+    {5, 9, 4, 3, 2, 1, true},          {3, 8, 4, 4, 0, 2, false},       {3, 8, 4, 4, 0, 2, true},
+    {14, 21, 7, 7, 0, 0, false, true}, {6, 4, 2, 4, 0, 0, false, true},
 };
 
 // Where a token stands: its window and its place there. Says by arithmetic what roll, pad and partition do.
@@ -27,6 +28,7 @@ struct Place {
 Place place_of(int64_t y, int64_t x, const WindowLayout& l) {
   const int64_t down = (l.height + l.window_height - 1) / l.window_height;
   const int64_t across = (l.width + l.window_width - 1) / l.window_width;
+  if (l.strided) return {y % down * across + x % across, y / down * l.window_width + x / across};
   const int64_t rolled_height = l.pad_first ? down * l.window_height : l.height;
   const int64_t rolled_width = l.pad_first ? across * l.window_width : l.width;
   const int64_t row = (y + rolled_height - l.shift_height) % rolled_height;
@@ -52,6 +54,11 @@ TEST(StitchWindows, PutsEveryPlaceBackOnItsToken) {
       }
     }
   }
+}
+
+TEST(StitchWindows, AMapKnowsItsWindows) {
+  const AttentionMap map{.grid = {.height = 4, .width = 6}, .window = 2, .window_width = 3, .strided = true};
+  EXPECT_EQ(window_layout(map), (WindowLayout{4, 6, 2, 3, 0, 0, false, true}));
 }
 
 TEST(StitchWindows, IsTheInverseOfPartition) {

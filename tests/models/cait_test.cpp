@@ -9,11 +9,11 @@
 namespace fovea::testing {
 namespace {
 
-CaitOptions small() {
+CaitOptions small_cait() {
   return {.image_size = 12, .patch = 4, .dim = 8, .depth = 2, .heads = 2, .num_classes = 5, .layer_scale = 0.5};
 }
 
-Cait made(const CaitOptions& options = small()) {
+Cait made_cait(const CaitOptions& options = small_cait()) {
   at::manual_seed(1);
   Cait model(options);
   model->eval();
@@ -24,7 +24,7 @@ Cait made(const CaitOptions& options = small()) {
 
 TEST(Cait, GridIsThatOfTheFeatures) {
   const at::NoGradGuard no_grad;
-  auto model = made();
+  auto model = made_cait();
   for (const auto& [h, w] : std::vector<std::pair<int64_t, int64_t>>{{12, 12}, {4, 4}, {8, 20}, {4, 36}}) {
     const auto features = model->forward_features(at::randn({2, 3, h, w}));
     EXPECT_EQ(model->grid(h, w).prefix, 1);
@@ -32,14 +32,14 @@ TEST(Cait, GridIsThatOfTheFeatures) {
     EXPECT_EQ(model->pool(features).sizes(), at::IntArrayRef({2, 8}));
     EXPECT_EQ(model->logits(features).sizes(), at::IntArrayRef({2, 5}));
   }
-  auto options = small();
+  auto options = small_cait();
   options.num_classes = 0;
-  EXPECT_EQ(made(options)->forward(at::randn({1, 3, 12, 12})).sizes(), at::IntArrayRef({1, 8}));
+  EXPECT_EQ(made_cait(options)->forward(at::randn({1, 3, 12, 12})).sizes(), at::IntArrayRef({1, 8}));
 }
 
 TEST(Cait, PatchesNeverSeeTheClassToken) {
   const at::NoGradGuard no_grad;
-  auto model = made();
+  auto model = made_cait();
   const auto x = at::randn({1, 3, 12, 12});
   const auto before = model->forward_features(x);
   model->cls_token.normal_();
@@ -50,7 +50,7 @@ TEST(Cait, PatchesNeverSeeTheClassToken) {
 
 TEST(Cait, MapsKnowTheirGrid) {
   const at::NoGradGuard no_grad;
-  auto model = made();
+  auto model = made_cait();
   const AttentionRecorder recorder(*model, {.layers = R"(blocks(_token_only)?\.1\.attn)"});
   model->forward(at::randn({2, 3, 8, 24}));
   ASSERT_EQ(recorder.maps().size(), 2);
@@ -69,7 +69,7 @@ TEST(Cait, MapsKnowTheirGrid) {
 
 TEST(Cait, CloneAndPreparedGiveTheSame) {
   const at::NoGradGuard no_grad;
-  auto model = made();
+  auto model = made_cait();
   const auto x = at::randn({2, 3, 8, 16});
   const auto expected = model->forward(x);
   const auto copy = std::dynamic_pointer_cast<CaitImpl>(model->clone());
@@ -81,7 +81,7 @@ TEST(Cait, CloneAndPreparedGiveTheSame) {
 }
 
 TEST(Cait, TrainsWithEveryParameter) {
-  auto model = made();
+  auto model = made_cait();
   model->train();
   model->forward(at::randn({2, 3, 12, 12})).square().sum().backward();
   for (const auto& item : model->named_parameters()) {
@@ -92,7 +92,7 @@ TEST(Cait, TrainsWithEveryParameter) {
 
 TEST(Cait, RefusesWhatDoesNotFit) {
   const auto refused = [](auto set, const char* part) {
-    auto options = small();
+    auto options = small_cait();
     set(options);
     EXPECT_ERROR(Cait{options}, ErrorKind::usage, part);
   };
@@ -102,7 +102,7 @@ TEST(Cait, RefusesWhatDoesNotFit) {
   refused([](CaitOptions& o) { o.image_size = 14; }, "image_size 14 is not a multiple of the patch 4");
   refused([](CaitOptions& o) { o.num_classes = -1; }, "num_classes -1");
   refused([](CaitOptions& o) { o.head_drop = 1; }, "head_drop 1");
-  auto model = made();
+  auto model = made_cait();
   EXPECT_ERROR(model->forward_features(at::zeros({1, 1, 12, 12})), ErrorKind::data, "[B,3,h,w], got [1,1,12,12]");
   EXPECT_ERROR(model->forward_features(at::zeros({1, 3, 12, 13})), ErrorKind::data, "12x13");
   auto& block = model->blocks->at<CaitBlockImpl>(0);

@@ -4,7 +4,7 @@
 
     subject   {"kind": "model", "name": "vit_tiny_patch16_224", "num_classes": 10} or {"kind": "vit", "dim": 64, …}: the
               kinds stand in subjects.cpp
-    weights   the peer's module or state dict, or None to keep the random start
+    weights   the peer's module, its state dict or the path of a file, or None to keep the random start
     x         the input tensor
     want      any of
                 features, pooled   beside the logits of a model ("output" of a layer)
@@ -59,7 +59,9 @@ class Tool:
     def run(self, subject, weights=None, x=None, cotangent=None, want=(), **options):
         with tempfile.TemporaryDirectory() as folder:
             job = {"subject": subject, "want": list(want), **options}
-            if weights is not None:
+            if isinstance(weights, pathlib.Path):
+                job["weights"] = str(weights)
+            elif weights is not None:
                 state = weights.state_dict() if isinstance(weights, torch.nn.Module) else weights
                 job["weights"] = f"{folder}/weights.safetensors"
                 safetensors.torch.save_file({k: v.contiguous() for k, v in state.items()}, job["weights"])

@@ -23,21 +23,22 @@ Subject named_subject(const nlohmann::json& description) {
           [impl = model.get()](const at::Tensor& x) { return impl->forward(x); }};
 }
 
-struct Kind {
+struct SubjectKind {
   const char* name;
   Subject (*make)(const nlohmann::json&);
 };
 
-constexpr Kind kinds[] = {
-    {"cait", cait_subject}, {"layer", module_subject}, {"model", named_subject}, {"resnet", resnet_subject},
-    {"slot", slot_subject}, {"swin", swin_subject},    {"vgg", vgg_subject},     {"vit", vit_subject},
+constexpr SubjectKind kinds[] = {
+    {"cait", cait_subject},   {"layer", module_subject},  {"maxvit", maxvit_subject},
+    {"model", named_subject}, {"resnet", resnet_subject}, {"slot", slot_subject},
+    {"swin", swin_subject},   {"vgg", vgg_subject},       {"vit", vit_subject},
 };
 
 }  // namespace
 
 Subject make_subject(const nlohmann::json& description) {
   const std::string name = description.at("kind");
-  for (const Kind& kind : kinds) {
+  for (const SubjectKind& kind : kinds) {
     if (name == kind.name) return kind.make(description);
   }
   fail(ErrorKind::usage, "parity_tool: no subject of kind {}", name);

@@ -1,8 +1,9 @@
-// Counts the multiply-adds of the matrix products that a piece of code runs in this thread.
+// Counts the multiply-adds of the convolutions and matrix products that a piece of code runs in this thread.
 #pragma once
 
 #include <ATen/record_function.h>
 
+#include <algorithm>
 #include <string_view>
 
 namespace fovea::testing {
@@ -44,6 +45,19 @@ class MultiplyAdds {
     };
     if (name == "aten::mm" || name == "aten::bmm" || name == "aten::mv" || name == "aten::dot") product(0);
     if (name == "aten::addmm" || name == "aten::baddbmm" || name == "aten::addmv") product(1);
+    if (name == "aten::convolution") {  // input, weight, bias, stride, padding, dilation
+      const auto x = inputs[0].toTensor(), weight = inputs[1].toTensor();
+      int64_t places = x.size(0);
+      for (int64_t side = 0; side < x.dim() - 2; ++side) {
+        const auto number = [&](size_t input) {  // one for all sides, or one a side
+          const auto numbers = inputs[input].toIntVector();
+          return numbers[std::min<size_t>(side, numbers.size() - 1)];
+        };
+        const int64_t reach = number(5) * (weight.size(side + 2) - 1) + 1;
+        places *= (x.size(side + 2) + 2 * number(4) - reach) / number(3) + 1;
+      }
+      add(places * weight.numel());
+    }
     if (name == "aten::_scaled_dot_product_flash_attention_for_cpu") {
       const auto q = inputs[0].toTensor(), k = inputs[1].toTensor(), v = inputs[2].toTensor();
       add(q.numel() * k.size(-2) + q.numel() / q.size(-1) * v.size(-2) * v.size(-1));

@@ -13,11 +13,11 @@
 namespace fovea::testing {
 namespace {
 
-const CosineWindowAttentionOptions kOptions = {
+const CosineWindowAttentionOptions kCosine = {
     .layer = {.dim = 12, .heads = 3, .window = {4, 2}, .shift = {2, 1}, .grid = {8, 6}}, .pretrained = {3, 3}};
 
 // Factors of 1 and 2, and one beyond its limit of 100.
-CosineWindowAttention layer(const CosineWindowAttentionOptions& options = kOptions) {
+CosineWindowAttention cosine_layer(const CosineWindowAttentionOptions& options = kCosine) {
   at::manual_seed(1);
   CosineWindowAttention made(options);
   const at::NoGradGuard no_grad;
@@ -91,9 +91,9 @@ OracleResult oracle_of(CosineWindowAttention& attn, const at::Tensor& x) {
 TEST(CosineWindowAttention, EqualsLoopsAtTheBuiltSizeAndAtOthers) {
   const at::NoGradGuard no_grad;
   for (const bool pad_first : {false, true}) {
-    auto options = kOptions;
+    auto options = kCosine;
     options.layer.pad_first = pad_first;
-    auto attn = layer(options);
+    auto attn = cosine_layer(options);
     attn->eval();
     for (const auto& [h, w] : std::vector<std::pair<int64_t, int64_t>>{{8, 6}, {7, 9}, {3, 1}, {1, 13}}) {
       const auto x = at::randn({2, h, w, 12});
@@ -112,7 +112,7 @@ TEST(CosineWindowAttention, EqualsLoopsAtTheBuiltSizeAndAtOthers) {
 
 TEST(CosineWindowAttention, MapsAreThoseOfTheLoops) {
   const at::NoGradGuard no_grad;
-  auto attn = layer();
+  auto attn = cosine_layer();
   const AttentionRecorder recorder(*attn);
   const auto x = at::randn({1, 8, 6, 12});
   attn->forward(x);
@@ -122,7 +122,7 @@ TEST(CosineWindowAttention, MapsAreThoseOfTheLoops) {
 }
 
 TEST(CosineWindowAttention, Differentiates) {
-  auto options = kOptions;
+  auto options = kCosine;
   options.layer = {.dim = 4, .heads = 2, .window = {2, 2}, .shift = {1, 1}};
   at::manual_seed(2);
   CosineWindowAttention attn(options);
@@ -132,7 +132,7 @@ TEST(CosineWindowAttention, Differentiates) {
 }
 
 TEST(CosineWindowAttention, WithoutBiasHasNone) {
-  auto options = kOptions;
+  auto options = kCosine;
   options.layer.qkv_bias = false;
   CosineWindowAttention attn(options);
   EXPECT_FALSE(attn->q_bias.defined() || attn->v_bias.defined());
@@ -140,14 +140,15 @@ TEST(CosineWindowAttention, WithoutBiasHasNone) {
 }
 
 TEST(CosineWindowAttention, RefusesWhatDoesNotFit) {
-  auto options = kOptions;
+  auto options = kCosine;
   options.layer.heads = 5;
   EXPECT_ERROR(CosineWindowAttention{options}, ErrorKind::usage,
                "CosineWindowAttention: dim 12 is not divisible by heads 5");
-  options = kOptions;
+  options = kCosine;
   options.pretrained = {-1, 0};
   EXPECT_ERROR(CosineWindowAttention{options}, ErrorKind::usage, "pretrained window -1x0");
-  EXPECT_ERROR(layer()->forward(at::zeros({1, 8, 6, 11})), ErrorKind::data, "expected [B,h,w,12], got [1,8,6,11]");
+  EXPECT_ERROR(cosine_layer()->forward(at::zeros({1, 8, 6, 11})), ErrorKind::data,
+               "expected [B,h,w,12], got [1,8,6,11]");
 }
 
 }  // namespace

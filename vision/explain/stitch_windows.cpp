@@ -15,7 +15,8 @@ WindowLayout window_layout(const AttentionMap& map) {
           .window_width = map.window_width,
           .shift_height = map.shift,
           .shift_width = map.shift_width,
-          .pad_first = map.pad_first};
+          .pad_first = map.pad_first,
+          .strided = map.strided};
 }
 
 at::Tensor stitch_windows(const at::Tensor& values, const WindowLayout& layout) {

@@ -185,32 +185,38 @@ void describe_dinov2_registers(const JsonReader& root, const JsonReader& own, Mo
   set_network<VitImpl>(config, root, "vit", options);
 }
 
-// The towers' own classifiers read tokens that no norm or no pooling has seen.
-void refuse_tower_classifier(const JsonReader& root) {
-  require(class_name(root).find("ForImageClassification") == std::string::npos, ErrorKind::data,
-          "{}: architectures: {} is not supported", printable(root.path), printable(class_name(root)));
+// The classifiers of the towers read the mean of the patches, CLIP's without the last norm.
+bool is_tower_classifier(const JsonReader& root) {
+  return class_name(root).ends_with("ForImageClassification");
 }
 
 void describe_clip(const JsonReader& root, const JsonReader& own, ModelConfig& config) {
-  refuse_tower_classifier(root);
   VitOptions options = vit_options(own, {.patch = 32, .activation = Activation::quick_gelu});
   options.pre_norm = true;
-  options.head_bias = false;
   options.cut = options.image_size % options.patch != 0;
-  const bool projects = class_name(root) != "CLIPVisionModel";
-  config.num_classes = projects ? root.integer("projection_dim", 512, kMostWidth) : 0;
+  if (is_tower_classifier(root)) {
+    options.pool = VitPool::average;
+    options.last_norm = false;
+  } else {
+    options.head_bias = false;
+    const bool projects = class_name(root) != "CLIPVisionModel";
+    config.num_classes = projects ? root.integer("projection_dim", 512, kMostWidth) : 0;
+  }
   set_network<VitImpl>(config, root, "vit", options);
 }
 
 void describe_siglip(const JsonReader& root, const JsonReader& own, ModelConfig& config) {
-  refuse_tower_classifier(root);
   require(own.boolean("vision_use_head", true), ErrorKind::data, "{}: vision_use_head: false is not supported",
           printable(root.path));
   VitOptions options = vit_options(own, {.activation = Activation::gelu_tanh});
   options.class_token = false;
-  options.pool = VitPool::attention;
   options.cut = options.image_size % options.patch != 0;
-  config.num_classes = 0;
+  if (is_tower_classifier(root)) {
+    options.pool = VitPool::average;
+  } else {
+    options.pool = VitPool::attention;
+    config.num_classes = 0;
+  }
   set_network<VitImpl>(config, root, "vit", options);
 }
 

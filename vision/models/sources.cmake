@@ -6,9 +6,18 @@ target_sources(fovea_vision PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/efficientnet_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/huggingface_config.cpp
   ${CMAKE_CURRENT_LIST_DIR}/huggingface_preprocessor.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/inception.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/inception_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/inverted_residual.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/maxvit.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/maxvit_table.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/mbconv.cpp
   ${CMAKE_CURRENT_LIST_DIR}/mobilenetv3_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/model_config.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/published.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/published_facts.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/published_tags_cnn.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/published_tags_transformer.cpp
   ${CMAKE_CURRENT_LIST_DIR}/recognise.cpp
   ${CMAKE_CURRENT_LIST_DIR}/registry.cpp
   ${CMAKE_CURRENT_LIST_DIR}/regnet.cpp

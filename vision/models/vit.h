@@ -49,6 +49,7 @@ struct VitOptions {
   bool head_bias = true;                     // of the classifier
   bool cut = false;  // pixels at the right and the bottom that fill no patch are left out; otherwise an error
   TableResampling resampling = TableResampling::antialiased;  // of the position table, for other grids than its own
+  bool last_norm = true;  // false: without fc_norm, tokens are pooled as the last block leaves them
 };
 
 // Patches → tokens behind the class token (and the distillation token, and registers), plus learned positions → pre-LN
@@ -90,7 +91,7 @@ class VitImpl : public Module<VitImpl>, public ImageModel {
   at::Tensor pos_embed;              // [1,prefix+h'·w',D] of image_size, prefix 0 without embed_prefix
   LayerNorm norm_pre{nullptr};       // null without pre_norm
   torch::nn::ModuleList blocks;      // of PreNormBlock
-  LayerNorm norm{nullptr};           // null with fc_norm
+  LayerNorm norm{nullptr};           // null with fc_norm, and without last_norm
   LayerNorm fc_norm{nullptr};        // else null
   AttentionPool attn_pool{nullptr};  // null unless it pools
   Linear head{nullptr};              // null without classes

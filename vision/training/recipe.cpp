@@ -5,30 +5,37 @@
 namespace fovea {
 namespace {
 
+// Networks of convolutions take large steps by momentum; transformers small ones, each parameter at its own pace,
+// within a norm.
+const Recipe convolutional = {.batch_size = 64,
+                              .learning_rate = 0.1,
+                              .average_decay = 0.999,
+                              .optimizer = {.kind = OptimizerKind::sgd, .weight_decay = 5e-4},
+                              .augment = {.flip = true, .shift = 1}};
+const Recipe transformer = {.batch_size = 64,
+                            .clip_norm = 1,
+                            .average_decay = 0.999,
+                            .optimizer = {.kind = OptimizerKind::adamw, .weight_decay = 0.05},
+                            .augment = {.flip = true, .shift = 1}};
+
+// Without norms a rate of 0.1 is too much.
+Recipe without_norms() {
+  Recipe recipe = convolutional;
+  recipe.learning_rate = 0.01;
+  recipe.clip_norm = 1;
+  return recipe;
+}
+
 struct Row {
   const char* family;
   Recipe recipe;
 };
 
 const Row rows[] = {
-    {"resnet",
-     {.batch_size = 64,
-      .learning_rate = 0.1,
-      .average_decay = 0.999,
-      .optimizer = {.kind = OptimizerKind::sgd, .weight_decay = 5e-4},
-      .augment = {.flip = true, .shift = 1}}},
-    {"vit",
-     {.batch_size = 64,
-      .clip_norm = 1,
-      .average_decay = 0.999,
-      .optimizer = {.kind = OptimizerKind::adamw, .weight_decay = 0.05},
-      .augment = {.flip = true, .shift = 1}}},
-    {"swin",
-     {.batch_size = 64,
-      .clip_norm = 1,
-      .average_decay = 0.999,
-      .optimizer = {.kind = OptimizerKind::adamw, .weight_decay = 0.05},
-      .augment = {.flip = true, .shift = 1}}},
+    {"resnet", convolutional},      {"senet", convolutional},  {"efficientnet", convolutional},
+    {"mobilenetv3", convolutional}, {"regnet", convolutional}, {"vgg", without_norms()},
+    {"inception", convolutional},   {"vit", transformer},      {"swin", transformer},
+    {"maxvit", transformer},        {"cait", transformer},
 };
 
 }  // namespace
