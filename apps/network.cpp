@@ -45,7 +45,7 @@ Source find_source(const ModelOptions& options) {
 
 NamedModel build(const ModelConfig& config, const ModelArgs& args) {
   if (find_embedded(config.architecture) == nullptr) return create_model(config, args);
-  NamedModel named = create_embedded(config.architecture);
+  NamedModel named = create_embedded(config.architecture, {.attention = config.attention});
   const int64_t wanted = args.num_classes.value_or(config.num_classes.value_or(named.info.num_classes));
   require(wanted == named.info.num_classes, ErrorKind::usage, "{} has {} classes, {} were asked for",
           config.architecture, named.info.num_classes, wanted);

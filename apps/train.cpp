@@ -14,6 +14,7 @@
 #include "fovea/datasets/embedded.h"
 #include "fovea/datasets/labelled_data.h"
 #include "fovea/datasets/labels.h"
+#include "fovea/modules/channel/factory.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/weights/load_weights.h"
 #include "fovea/vision/models/model_config.h"
@@ -28,6 +29,8 @@ struct TrainArguments {
   std::string labels;
   std::string output;
   std::string teacher;
+  std::string attention;                  // empty: the network's own
+  std::vector<std::string> attention_in;  // stages; empty: all
   std::optional<int64_t> epochs;
   std::optional<int64_t> batch_size;
   double learning_rate = 0;  // 0: as the recipe says
@@ -42,14 +45,31 @@ struct Start {
   std::vector<std::string> labels;  // may be empty
 };
 
+std::optional<BlockAttention> attention_of(const TrainArguments& options) {
+  require(!options.attention.empty() || options.attention_in.empty(), ErrorKind::usage,
+          "--attention-stages needs --attention NAME");
+  if (options.attention.empty()) return std::nullopt;
+  BlockAttention attention{.name = options.attention == "none" ? "" : options.attention};
+  for (const std::string& stage : options.attention_in) {
+    attention.stages.push_back(parse_integer("--attention-stages", stage, {.least = 1}));
+  }
+  return attention;
+}
+
+// What the record of a run says of the network.
+std::string record_name(const ModelInfo& info) {
+  return info.attention ? fmt::format("{}, attention {}", info.name, describe(*info.attention)) : info.name;
+}
+
 // The network before its first step. Its random start depends on the seed alone.
 Start start(const TrainArguments& options) {
   at::manual_seed(static_cast<uint64_t>(options.seed));
   Start start;
   start.labels = options.labels.empty() ? labels_of_data(options.data) : read_labels(options.labels);
+  const auto attention = attention_of(options);
   const EmbeddedModel* const embedded = find_embedded(options.model.model);
   if (embedded != nullptr) {
-    start.named = create_embedded(embedded->name);
+    start.named = create_embedded(embedded->name, {.attention = attention});
     if (start.labels.empty()) start.labels = read_labels(resource(embedded->labels).string());
   } else {
     require(options.model.classes || !start.labels.empty(), ErrorKind::usage,
@@ -57,7 +77,8 @@ Start start(const TrainArguments& options) {
             printable(options.model.model));
     start.named = create_model(
         options.model.model, {.num_classes = options.model.classes.value_or(static_cast<int64_t>(start.labels.size())),
-                              .image_size = options.model.image_size});
+                              .image_size = options.model.image_size,
+                              .attention = attention});
   }
   const int64_t classes = start.named.info.num_classes;
   const auto names = static_cast<int64_t>(start.labels.size());
@@ -99,7 +120,7 @@ int run(const TrainArguments& options, const CommonOptions& common) {
   if (!options.teacher.empty()) teacher = load_network({.model = {.model = options.teacher}}, runtime);
 
   const TrainOptions how{.output = options.output,
-                         .model = named.info.name,
+                         .model = record_name(named.info),
                          .recipe = recipe_for(options, named.info.family),
                          .preprocess = named.info.preprocess,
                          .teacher = teacher ? teacher->model.get() : nullptr,
@@ -126,7 +147,7 @@ int run(const TrainArguments& options, const CommonOptions& common) {
   if (result.interrupted) return exit_code_of(stop_signal());
 
   const std::string config = (std::filesystem::path(options.output) / "config.json").string();
-  write_model_config(config, named.info.name, named.info.num_classes, named.info.preprocess, labels);
+  write_model_config(config, named.info, labels);
   if (result.test) {
     print_output(fmt::format("test accuracy {:.2f} % ({} of {})\n", result.test->percent(), result.test->correct,
                              result.test->total));
@@ -151,6 +172,13 @@ Command add_train(CLI::App& program, CommonOptions& common) {
   app->add_option("--output", options->output, "Folder for weights and state")->required()->type_name("DIR");
   app->add_option("--teacher", options->teacher, "Embedded network or folder whose answers are learned too")
       ->type_name("NAME");
+  app->add_option("--attention", options->attention,
+                  "Attention in the blocks of a ResNet in place of its own: none, " +
+                      fmt::format("{}", fmt::join(channel_attention_names(), ", ")))
+      ->type_name("NAME");
+  app->add_option("--attention-stages", options->attention_in, "Its stages, counted from 1 (all)")
+      ->delimiter(',')
+      ->type_name("1,2,…");
   add_integer(*app, "--epochs", options->epochs, {.least = 1, .most = 1'000'000}, "Passes over the data");
   add_integer(*app, "--batch-size", options->batch_size, {.least = 1, .most = 1'000'000}, "Images a step");
   add_positive(*app, "--lr", options->learning_rate, "Highest learning rate");

@@ -1,7 +1,6 @@
 #include "fovea/datasets/embedded.h"
 
 #include <algorithm>
-#include <functional>
 
 #include "fovea/modules/error.h"
 #include "fovea/vision/models/resnet.h"
@@ -24,23 +23,25 @@ PreprocessOptions fashion_preprocessing() {
           .std = {0.353, 0.353, 0.353}};
 }
 
-std::shared_ptr<ImageModel> resnet(const char* slot) {
+std::shared_ptr<ImageModel> resnet(const BlockAttention& attention) {
   return std::make_shared<ResNetImpl>(ResNetOptions{.block = ResNetBlock::basic,
                                                     .depths = {1, 1, 1},
                                                     .widths = {64, 128, 192},
-                                                    .slot = slot,
+                                                    .slot = attention.name,
                                                     .reduction = 8,
                                                     .stem = ResNetStem::halved,
                                                     .stem_width = 32,
-                                                    .num_classes = classes});
+                                                    .num_classes = classes,
+                                                    .slot_stages = attention.stages,
+                                                    .image_size = side});
 }
 
-std::shared_ptr<ImageModel> vit() {
+std::shared_ptr<ImageModel> vit(const BlockAttention&) {
   return std::make_shared<VitImpl>(
       VitOptions{.image_size = side, .patch = 4, .dim = 96, .depth = 4, .heads = 3, .num_classes = classes});
 }
 
-std::shared_ptr<ImageModel> swin() {
+std::shared_ptr<ImageModel> swin(const BlockAttention&) {
   return std::make_shared<SwinImpl>(SwinOptions{.image_size = side,
                                                 .patch = 2,
                                                 .window = 7,
@@ -53,25 +54,23 @@ std::shared_ptr<ImageModel> swin() {
 struct Row {
   const char* name;
   const char* family;
-  std::function<std::shared_ptr<ImageModel>()> build;
+  const char* slot;  // of a ResNet
+  std::shared_ptr<ImageModel> (*build)(const BlockAttention&);
 };
 
-const std::vector<Row>& rows() {
-  static const std::vector<Row> table = {
-      {"fovea_seresnet_fashion", "resnet", [] { return resnet("se"); }},
-      {"fovea_cbamresnet_fashion", "resnet", [] { return resnet("cbam"); }},
-      {"fovea_vit_fashion", "vit", vit},
-      {"fovea_swin_fashion", "swin", swin},
-  };
-  return table;
-}
+constexpr Row rows[] = {
+    {"fovea_seresnet_fashion", "resnet", "se", resnet},
+    {"fovea_cbamresnet_fashion", "resnet", "cbam", resnet},
+    {"fovea_vit_fashion", "vit", "", vit},
+    {"fovea_swin_fashion", "swin", "", swin},
+};
 
 }  // namespace
 
 const std::vector<EmbeddedModel>& embedded_models() {
   static const std::vector<EmbeddedModel> models = [] {
     std::vector<EmbeddedModel> made;
-    for (const Row& row : rows()) {
+    for (const Row& row : rows) {
       made.push_back({.name = row.name,
                       .weights = fmt::format("weights/{}.safetensors", row.name),
                       .labels = "labels/fashion-mnist.txt"});
@@ -87,13 +86,14 @@ const EmbeddedModel* find_embedded(const std::string& name) {
   return found == models.end() ? nullptr : &*found;
 }
 
-NamedModel create_embedded(const std::string& name) {
-  const auto row =
-      std::find_if(rows().begin(), rows().end(), [&](const Row& candidate) { return name == candidate.name; });
-  require(row != rows().end(), ErrorKind::usage, "no embedded network is named \"{}\"", printable(name));
-  return {
-      .info = {.name = row->name, .family = row->family, .preprocess = fashion_preprocessing(), .num_classes = classes},
-      .model = row->build()};
+NamedModel create_embedded(const std::string& name, const ModelArgs& args) {
+  const auto row = std::ranges::find_if(rows, [&](const Row& candidate) { return name == candidate.name; });
+  require(row != std::end(rows), ErrorKind::usage, "no embedded network is named \"{}\"", printable(name));
+  ModelInfo info{
+      .name = row->name, .family = row->family, .preprocess = fashion_preprocessing(), .num_classes = classes};
+  choose_attention(info, args);
+  auto model = row->build(info.attention.value_or(BlockAttention{.name = row->slot}));
+  return {.info = std::move(info), .model = std::move(model)};
 }
 
 }  // namespace fovea

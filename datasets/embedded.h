@@ -22,6 +22,7 @@ const std::vector<EmbeddedModel>& embedded_models();
 const EmbeddedModel* find_embedded(const std::string& name);
 
 // A new model of that architecture, with its preprocessing; weights as the layers start, or unfilled inside a SkipInit.
-NamedModel create_embedded(const std::string& name);
+// Of the arguments, `attention` counts. Throws Error(usage) as create_model does.
+NamedModel create_embedded(const std::string& name, const ModelArgs& args = {});
 
 }  // namespace fovea

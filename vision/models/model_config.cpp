@@ -1,7 +1,9 @@
 #include "fovea/vision/models/model_config.h"
 
+#include <algorithm>
 #include <cmath>
 
+#include "fovea/modules/channel/factory.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/weights/json_text.h"
 #include "fovea/modules/weights/output_file.h"
@@ -48,6 +50,32 @@ PreprocessChanges read_preprocess(const JsonReader& reader) {
     require(value > 0, ErrorKind::data, "{}: std: expected numbers above 0, got {}", printable(reader.path), value);
   }
   return changes;
+}
+
+// What a ResNet's blocks are made with, in timm's words.
+std::optional<BlockAttention> read_attention(const JsonReader& root) {
+  const auto object_at = [&](const JsonReader& reader, const char* key) {
+    const Json* found = reader.find(key);
+    if (found != nullptr && !found->is_object()) reader.wrong(key, "an object", *found);
+    return found;
+  };
+  const Json* const model = object_at(root, "model_args");
+  const Json* const block = model == nullptr ? nullptr : object_at({root.path, *model}, "block_args");
+  if (block == nullptr || !block->contains("attn_layer")) return std::nullopt;
+  const JsonReader reader{root.path, *block};
+  BlockAttention attention;
+  if (const Json* name = reader.find("attn_layer")) {
+    attention.name = reader.text("attn_layer", *name);
+    const auto known = channel_attention_names();
+    require(std::ranges::count(known, attention.name) > 0, ErrorKind::data, "{}: attn_layer: \"{}\" is not supported",
+            printable(root.path), printable(attention.name));
+  }
+  if (const Json* stages = reader.find("attn_stages")) {
+    if (!stages->is_array()) reader.wrong("attn_stages", "a list of integers", *stages);
+    constexpr int64_t most = 4;  // stages of a ResNet
+    for (const Json& stage : *stages) attention.stages.push_back(reader.integer("attn_stages", stage, most));
+  }
+  return attention;
 }
 
 }  // namespace
@@ -99,6 +127,7 @@ ModelConfig read_model_config(const std::string& path) {
     if (!pretrained->is_object()) reader.wrong("pretrained_cfg", "an object", *pretrained);
     config.preprocess = read_preprocess({path, *pretrained});
   }
+  config.attention = read_attention(reader);
   return config;
 }
 
@@ -106,14 +135,15 @@ NamedModel create_model(const ModelConfig& config, const ModelArgs& args) {
   if (config.build) return config.build(args);
   ModelArgs all = args;
   if (!all.num_classes) all.num_classes = config.num_classes;
+  if (!all.attention) all.attention = config.attention;
   // A position table of that side is what the weights hold.
   const auto& size = config.preprocess.size;
   if (!all.image_size && size && (*size)[0] == (*size)[1]) all.image_size = (*size)[0];
   return create_model(config.architecture, all);
 }
 
-void write_model_config(const std::string& path, const std::string& architecture, int64_t num_classes,
-                        const PreprocessOptions& preprocess, const std::vector<std::string>& labels) {
+void write_model_config(const std::string& path, const ModelInfo& info, const std::vector<std::string>& labels) {
+  const PreprocessOptions& preprocess = info.preprocess;
   const nlohmann::ordered_json pretrained = {
       {"input_size", {3, preprocess.height, preprocess.width}},
       {"interpolation", name_of(preprocess.interpolation)},
@@ -122,9 +152,15 @@ void write_model_config(const std::string& path, const std::string& architecture
       {"mean", preprocess.mean},
       {"std", preprocess.std},
   };
-  nlohmann::ordered_json root = {{"architecture", architecture}, {"num_classes", num_classes}};
+  nlohmann::ordered_json root = {{"architecture", info.name}, {"num_classes", info.num_classes}};
   if (!labels.empty()) root["label_names"] = labels;
   root["pretrained_cfg"] = pretrained;
+  if (info.attention) {
+    nlohmann::ordered_json block = {{"attn_layer", nullptr}};
+    if (!info.attention->name.empty()) block["attn_layer"] = info.attention->name;
+    if (!info.attention->stages.empty()) block["attn_stages"] = info.attention->stages;
+    root["model_args"] = {{"block_args", std::move(block)}};
+  }
   write_file(path, root.dump(2) + "\n");
 }
 

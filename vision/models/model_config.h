@@ -37,20 +37,20 @@ struct ModelConfig {
   std::vector<std::string> labels = {};                    // of the classes, in order; may be empty
   double norm_eps = 0;                                     // of the LayerNorms, where the file says it; else 0
   std::function<NamedModel(const ModelArgs&)> build = {};  // where the file describes the network in full
+  std::optional<BlockAttention> attention = {};            // of a ResNet, where the file says it
 };
 
 // The network of the file. Arguments win over what it says. Throws as create_model of a name does.
 NamedModel create_model(const ModelConfig& config, const ModelArgs& args = {});
 
 // timm's, or that of transformers, which a preprocessor_config.json beside it completes (huggingface_config.h). Keys of
-// the former: architecture, num_classes, label_names, and in pretrained_cfg input_size, crop_pct, crop_mode,
-// interpolation, mean, std; others are passed over. Throws Error(io), Error(data) "config.json: num_classes: expected
-// an integer, got string", and Error(resource) above 16 MiB.
+// the former: architecture, num_classes, label_names, in pretrained_cfg input_size, crop_pct, crop_mode,
+// interpolation, mean, std, and in model_args.block_args attn_layer (a name of make_channel_attention, or null) and
+// attn_stages (fovea's own; timm refuses it); others are passed over. Throws Error(io), Error(data) "config.json:
+// num_classes: expected an integer, got string", and Error(resource) above 16 MiB.
 ModelConfig read_model_config(const std::string& path);
 
-// The same keys, with every preprocessing option. Written atomically;
-// `labels` may be empty.
-void write_model_config(const std::string& path, const std::string& architecture, int64_t num_classes,
-                        const PreprocessOptions& preprocess, const std::vector<std::string>& labels);
+// The same keys, with every preprocessing option. Written atomically; `labels` may be empty.
+void write_model_config(const std::string& path, const ModelInfo& info, const std::vector<std::string>& labels);
 
 }  // namespace fovea

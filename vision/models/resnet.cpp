@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "fovea/modules/channel/gate.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/patch/block.h"
@@ -12,6 +14,13 @@ namespace {
 
 bool is_deep(ResNetStem stem) {
   return stem == ResNetStem::deep || stem == ResNetStem::tiered;
+}
+
+// Halvings of the input's sides in front of the output of a stage.
+int64_t halvings(const ResNetOptions& options, size_t stage) {
+  const bool pooled = options.stem == ResNetStem::pooled || is_deep(options.stem);
+  const int64_t of_stem = pooled ? 2 : options.stem == ResNetStem::halved ? 1 : 0;
+  return of_stem + static_cast<int64_t>(stage);
 }
 
 ResNetOptions checked(const ResNetOptions& options) {
@@ -33,6 +42,11 @@ ResNetOptions checked(const ResNetOptions& options) {
           "ResNet: groups {} and base_width {} are for bottlenecks", options.groups, options.base_width);
   require(!is_deep(options.stem) || options.stem_width % 8 == 0, ErrorKind::usage,
           "ResNet: the stem_width {} of a deep stem must be a multiple of 8", options.stem_width);
+  const auto stages = static_cast<int64_t>(options.depths.size());
+  for (const int64_t stage : options.slot_stages) {
+    require(1 <= stage && stage <= stages, ErrorKind::usage, "ResNet: there is no stage {}, only 1…{}", stage, stages);
+  }
+  require(options.image_size >= 0, ErrorKind::usage, "ResNet: image_size {} is negative", options.image_size);
   return options;
 }
 
@@ -104,7 +118,8 @@ void ResidualBlockImpl::reset() {
   }
   se = {};
   if (!options.slot.empty()) {
-    se = make_channel_attention(options.slot, {.channels = out, .reduction = options.reduction});
+    se = make_channel_attention(
+        options.slot, {.channels = out, .reduction = options.reduction, .height = options.side, .width = options.side});
     register_module("se", se.ptr());
   }
   downsample = nullptr;
@@ -178,7 +193,6 @@ void ResNetImpl::reset() {
   stages.clear();
   ResidualBlockOptions block{.block = options.block,
                              .in_channels = options.stem_width,
-                             .slot = options.slot,
                              .reduction = options.reduction,
                              .groups = options.groups,
                              .base_width = options.base_width,
@@ -186,6 +200,11 @@ void ResNetImpl::reset() {
   for (size_t i = 0; i < options.depths.size(); ++i) {
     block.width = options.widths[i];
     block.stride = i == 0 ? 1 : 2;
+    const bool has_slot =
+        options.slot_stages.empty() || std::ranges::count(options.slot_stages, static_cast<int64_t>(i) + 1) > 0;
+    block.slot = has_slot ? options.slot : "";
+    block.side = options.image_size;
+    for (int64_t n = halvings(options, i); n > 0; --n) block.side = halved(block.side);
     stages.push_back(register_module(
         fmt::format("layer{}", i + 1),
         std::make_shared<ResNetStageImpl>(ResNetStageOptions{.depth = options.depths[i], .first = block})));
@@ -225,10 +244,7 @@ at::Tensor ResNetImpl::classify(const at::Tensor& pooled) {
 
 TokenGrid ResNetImpl::grid(int64_t height, int64_t width) const {
   require(height > 0 && width > 0, ErrorKind::data, "ResNet: no pixels in a {}×{} input", height, width);
-  int64_t halvings = static_cast<int64_t>(stages.size()) - 1;
-  if (options.stem == ResNetStem::pooled || is_deep(options.stem)) halvings += 2;
-  if (options.stem == ResNetStem::halved) halvings += 1;
-  for (int64_t i = 0; i < halvings; ++i) {
+  for (int64_t n = halvings(options, stages.size() - 1); n > 0; --n) {
     height = halved(height);
     width = halved(width);
   }

@@ -42,6 +42,8 @@ struct ResNetOptions {
   int64_t groups = 1;          // of the bottlenecks' 3×3 convolutions: ResNeXt's cardinality
   int64_t base_width = 64;     // these have ⌊width·base_width/64⌋·groups channels
   bool mean_shortcut = false;  // shortcuts of stride 2 take the mean of 2×2 pixels before their convolution (ResNet-D)
+  std::vector<int64_t> slot_stages = {};  // that have the slot, counted from 1; empty: all
+  int64_t image_size = 0;  // side of the input that slots with position tables are made for; 0: as they choose
 };
 
 struct ResidualBlockOptions {
@@ -54,6 +56,7 @@ struct ResidualBlockOptions {
   int64_t groups = 1;
   int64_t base_width = 64;
   bool mean_shortcut = false;
+  int64_t side = 0;  // of the map that the slot is made for, pixels; 0: as it chooses
 
   int64_t out_channels() const { return block == ResNetBlock::basic ? width : 4 * width; }
 };
@@ -123,7 +126,8 @@ class ResNetStageImpl : public Module<ResNetStageImpl> {
 // He et al., Bag of Tricks (ResNet-D), 2019, https://arxiv.org/abs/1812.01187
 class ResNetImpl : public Module<ResNetImpl>, public ImageModel {
  public:
-  // Throws Error(usage) for empty depths, widths that do not match them, and numbers that are not positive.
+  // Throws Error(usage) for empty depths, widths that do not match them, numbers that are not positive and a slot in a
+  // stage that is not there.
   explicit ResNetImpl(const ResNetOptions& options);
   void reset() override;
   void pack() override;
