@@ -195,6 +195,28 @@ FOVEA_CASE(Attention, WildValuesThatAreSeenReachTheirRowsAlone) {
   expect(std::isnan(c.out.read()[0]) && std::isfinite(c.out.read()[4]), "a query of NaN");
 }
 
+// The diagonal at each distance from the corner of a tile.
+FOVEA_CASE(Attention, CausalAtTheEdgesOfTiles) {
+  for (const Number type : kTypes) {
+    for (const int64_t offset : {13, 14, 15, 16, -1}) {
+      AttentionCase c({.type = type,
+                       .queries = 65,
+                       .keys = 80,
+                       .width = 8,
+                       .value_width = 8,
+                       .causal = true,
+                       .causal_offset = offset},
+                      2);
+      forward(c);
+      backward(c);
+      const Expected x = oracle(c);
+      expect_near(c.out.read(), x.out, type, 8, c.name());
+      expect_near(c.grad_q.read(), x.grad_q, type, depth(c.shape), c.name() + " grad_q");
+      expect_near(c.grad_k.read(), x.grad_k, type, depth(c.shape), c.name() + " grad_k");
+    }
+  }
+}
+
 FOVEA_CASE(Attention, RowsThatSeeNothingAreZeroAndSoAreTheirGradients) {
   for (const Number type : kTypes) {
     AttentionCase c(
