@@ -10,9 +10,10 @@ namespace {
 constexpr size_t kCell = 2;  // bytes that are watched together
 constexpr int kLanes = 32;
 
-[[noreturn]] void race(const char* does, const char* done, size_t cell, const Toucher& other) {
-  fault(std::string("race: ") + does + " byte " + std::to_string(cell * kCell) + " of shared memory, " + done +
-        " by thread " + std::to_string(other.thread) + " since the last barrier");
+[[noreturn]] void race(const char* does, const char* done, size_t cell, const Toucher& other, const Toucher& mine) {
+  const auto who = other.thread == mine.thread ? std::string("others") : "thread " + std::to_string(other.thread);
+  fault(std::string("race: ") + does + " byte " + std::to_string(cell * kCell) + " of shared memory, " + done + " by " +
+        who + " since the last barrier");
 }
 
 }  // namespace
@@ -32,7 +33,7 @@ void SharedMemory::poison(Random& random) {
 void SharedMemory::read(const Toucher& mine, size_t first, size_t bytes, void* to) {
   check(first, bytes);
   for (size_t i = first / kCell; i * kCell < first + bytes; ++i) {
-    if (conflicts(cells_[i].write, mine)) race("reads", "written", i, cells_[i].write);
+    if (conflicts(cells_[i].write, mine)) race("reads", "written", i, cells_[i].write, mine);
     note_read(cells_[i].read, mine);
   }
   memcpy(to, bytes_.data() + first, bytes);
@@ -41,8 +42,8 @@ void SharedMemory::read(const Toucher& mine, size_t first, size_t bytes, void* t
 void SharedMemory::write(const Toucher& mine, size_t first, size_t bytes, const void* from) {
   check(first, bytes);
   for (size_t i = first / kCell; i * kCell < first + bytes; ++i) {
-    if (conflicts(cells_[i].write, mine)) race("writes", "written", i, cells_[i].write);
-    if (conflicts(cells_[i].read, mine)) race("writes", "read", i, cells_[i].read);
+    if (conflicts(cells_[i].write, mine)) race("writes", "written", i, cells_[i].write, mine);
+    if (conflicts(cells_[i].read, mine)) race("writes", "read", i, cells_[i].read, mine);
     cells_[i].write = Access{mine};
   }
   memcpy(bytes_.data() + first, from, bytes);

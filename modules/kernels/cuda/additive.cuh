@@ -260,9 +260,9 @@ __global__ void __launch_bounds__(kAdditiveThreads)
   const int64_t block = blockIdx.x, own = block / tiles / groups;
   const int64_t j = block / tiles % groups * kAdditiveWarps + warp_index(), k = block % tiles * kWarp + lane_index();
   if (j >= call.keys || k >= width) return;
-  const int64_t begin = row_batch == 1 ? 0 : own, end = row_batch == 1 ? call.batch : own + 1;
+  const int64_t end = row_batch == 1 ? call.batch : own + 1;
   float sum = 0;
-  for (int64_t b = begin; b < end; ++b) {
+  for (int64_t b = own; b < end; ++b) {
     if (is_hidden(call, b, j)) continue;
     const float loaded = work.load(call, b, j, k);
     for (int64_t i = b * call.queries; i < (b + 1) * call.queries; ++i) sum += work.term(call, i, j, k, loaded);

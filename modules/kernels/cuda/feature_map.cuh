@@ -17,6 +17,7 @@ namespace fovea::kernels::cuda {
 
 constexpr int kMapThreads = 256;
 constexpr int kMapWarps = kMapThreads / kWarp;
+constexpr int kMapBlocks = 3;  // of a processor at least: 80 registers a thread
 constexpr int kTeamRows = 2;
 constexpr int kStripRows = 4 * kMapWarps;  // rows of a block of map_columns
 
@@ -196,7 +197,8 @@ __device__ void load_columns(const Work& work, int64_t first, typename Work::Sid
 
 // Teams of `warps` warps, kTeamRows rows each; shared memory: kMapWarps·kTeamRows states.
 template <int V, typename Work>
-__global__ void __launch_bounds__(kMapThreads) reduce_rows(MapShape shape, int warps, Work work, Sums sums) {
+__global__ void __launch_bounds__(kMapThreads, kMapBlocks)
+    reduce_rows(MapShape shape, int warps, Work work, Sums sums) {
   using State = typename Work::State;
   const int teams = kMapWarps / warps, place_in_team = static_cast<int>(threadIdx.x) % (warps * kWarp);
   const int64_t team = static_cast<int64_t>(blockIdx.x) * teams + warp_index() / warps;
@@ -243,7 +245,7 @@ __global__ void __launch_bounds__(kMapThreads) reduce_rows(MapShape shape, int w
 // Blocks: images × parts × tiles of 32·V columns. With more than one part, states go to `partial` [parts,B·columns].
 // Shared memory: kMapWarps·32·V states.
 template <int V, typename Work>
-__global__ void __launch_bounds__(kMapThreads)
+__global__ void __launch_bounds__(kMapThreads, kMapBlocks)
     reduce_columns(MapShape shape, int parts, Work work, Sums sums, typename Work::State* partial) {
   using State = typename Work::State;
   constexpr int kTile = kWarp * V;
