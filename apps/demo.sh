@@ -48,7 +48,7 @@ compile() {
 step
 cmake/setup.sh demo
 step
-cmake --preset release -B "$build" --log-level=WARNING
+cmake --preset release -B "$build" --log-level=WARNING >/dev/null
 step
 compile fovea_lens
 step

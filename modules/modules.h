@@ -3,6 +3,7 @@
 
 #include "fovea/modules/attention/additive.h"
 #include "fovea/modules/attention/attention.h"
+#include "fovea/modules/attention/audit.h"
 #include "fovea/modules/attention/class_attention.h"
 #include "fovea/modules/attention/coverage.h"
 #include "fovea/modules/attention/decode.h"
