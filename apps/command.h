@@ -30,5 +30,7 @@ Command add_inspect(CLI::App& program, CommonOptions& common);
 Command add_convert(CLI::App& program, CommonOptions& common);
 Command add_models(CLI::App& program, CommonOptions& common);
 Command add_train(CLI::App& program, CommonOptions& common);
+Command add_gallery(CLI::App& program, CommonOptions& common);
+Command add_scenes(CLI::App& program, CommonOptions& common);
 
 }  // namespace fovea

@@ -7,10 +7,11 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/fovea
 
 packages=(g++ cmake ninja-build make pkg-config python3-venv libopencv-dev libstb-dev nlohmann-json3-dev libcli11-dev
-          libspdlog-dev libfmt-dev libre2-dev libhwy-dev zlib1g-dev dataset-fashion-mnist)
+          libspdlog-dev libfmt-dev libre2-dev libhwy-dev zlib1g-dev libfreetype-dev
+          fonts-noto-color-emoji dataset-fashion-mnist)
 case $what in
   demo) ;;
-  test) packages+=(libgtest-dev libgmock-dev libboost-context-dev strace chromium chromium-driver) ;;
+  test) packages+=(libgtest-dev libgmock-dev libboost-context-dev strace chromium chromium-driver unicode-data) ;;
   check) packages+=(libgtest-dev libgmock-dev libboost-context-dev clang-format clang-tidy) ;;
   *) echo "usage: cmake/setup.sh [demo|test|check]" >&2; exit 2 ;;
 esac

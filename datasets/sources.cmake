@@ -6,4 +6,10 @@ target_sources(fovea_datasets PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/idx_dataset.cpp
   ${CMAKE_CURRENT_LIST_DIR}/image_folder.cpp
   ${CMAKE_CURRENT_LIST_DIR}/labelled_data.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/labels.cpp)
+  ${CMAKE_CURRENT_LIST_DIR}/labels.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/scenes/captions.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/scenes/compose.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/scenes/cutout.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/scenes/nouns.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/scenes/plan.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/scenes/world.cpp)

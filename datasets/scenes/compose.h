@@ -1,0 +1,20 @@
+// Pixels of a scene.
+#pragma once
+
+#include <vector>
+
+#include "fovea/datasets/scenes/cutout.h"
+#include "fovea/datasets/scenes/plan.h"
+#include "fovea/vision/image/image.h"
+
+namespace fovea::scenes {
+
+// A square part of the photograph, of half its shorter side to all of it, mirrored every other time → [448,448].
+Image draw_background(const Image& photograph, Dice& dice);
+
+// Sets the thing on the picture with a soft shadow; a colour (null: none) takes the place of its own, light for light.
+// Marks in owners [448·448] the pixels it covers with `mark`. Returns how many.
+int64_t set_on(Image& picture, const Cutout& cutout, const Pose& pose, const Colour* colour,
+               std::vector<int16_t>& owners, int16_t mark);
+
+}  // namespace fovea::scenes
