@@ -52,7 +52,8 @@ int inspect_audit(const InspectArguments& arguments, const CommonOptions& common
   const auto leaks = audit_masks(module, forward, tokens, {.causal = true, .vocabulary = vocabulary});
 
   if (arguments.json) {
-    nlohmann::ordered_json root = {{"model", model.model}, {"tokens", kAuditTokens}, {"leaks", nlohmann::json::array()}};
+    nlohmann::ordered_json root = {
+        {"model", model.model}, {"tokens", kAuditTokens}, {"leaks", nlohmann::json::array()}};
     for (const MaskLeak& leak : leaks) root["leaks"].push_back(as_json(leak));
     print_output(root.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   } else {

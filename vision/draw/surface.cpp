@@ -48,10 +48,11 @@ void PixelSurface::text(const std::string& text, double x, double y, const TextS
 }
 
 SvgSurface::SvgSurface(double width, double height)
-    : body_(fmt::format("<!-- written by fovea -->\n<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" "
-                        "viewBox=\"0 0 {0:.0f} {1:.0f}\" font-family=\"sans-serif\">\n"
-                        "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
-                        std::ceil(width), std::ceil(height))) {}
+    : body_(fmt::format(
+          "<!-- written by fovea -->\n<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" "
+          "viewBox=\"0 0 {0:.0f} {1:.0f}\" font-family=\"sans-serif\">\n"
+          "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
+          std::ceil(width), std::ceil(height))) {}
 
 void SvgSurface::fill(double left, double top, double width, double height, const Color& color) {
   body_ += fmt::format("<rect x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.2f}\" fill=\"{}\"/>\n", left, top,
