@@ -1,4 +1,5 @@
 """fovea gallery: a picture for every mechanism that docs/modules.md lists, and a page that shows them."""
+import os
 import re
 from html.parser import HTMLParser
 
@@ -8,6 +9,8 @@ from PIL import Image
 
 from program import IO, SOURCE, USAGE, fovea, refused
 
+WITH_OPENCV = os.environ["FOVEA_WITH_OPENCV"] == "ON"
+draws = pytest.mark.skipif(not WITH_OPENCV, reason="pictures need OpenCV")
 WITHOUT_PATTERN = {"regularisers", "diagnostics"}  # numbers, no weights
 
 
@@ -57,6 +60,7 @@ def gallery(tmp_path_factory):
     return folder
 
 
+@draws
 def test_every_mechanism_has_its_formula_and_pictures(gallery):
     articles = Page((gallery / "index.html").read_text()).articles
     listed = list(rows())
@@ -72,6 +76,7 @@ def test_every_mechanism_has_its_formula_and_pictures(gallery):
     assert "href=\"https://arxiv.org/abs/1706.03762\"" in (gallery / "index.html").read_text()
 
 
+@draws
 def test_pictures_are_of_their_own(gallery):
     """No two mechanisms draw the same."""
     seen = {}
@@ -83,6 +88,7 @@ def test_pictures_are_of_their_own(gallery):
     assert sheets == {"attention.png", "channel.png", "spatial.png", "position.png", "sparse.png", "mixing.png"}
 
 
+@draws
 def test_the_same_again_and_nothing_else_replaced(gallery, tmp_path):
     again = tmp_path / "again"
     assert fovea("gallery", "--output", again).returncode == 0
@@ -95,3 +101,9 @@ def test_the_same_again_and_nothing_else_replaced(gallery, tmp_path):
     assert fovea("gallery", "--output", again, "--force").returncode == 0
     refused(fovea("gallery", "--output", tmp_path / "none" / "out"), IO, "none")
     refused(fovea("gallery"), USAGE, "--output")
+
+
+@pytest.mark.skipif(WITH_OPENCV, reason="pictures are drawn")
+def test_a_build_without_opencv_says_so(tmp_path):
+    refused(fovea("gallery", "--output", tmp_path / "out"), USAGE, "no OpenCV")
+    assert not (tmp_path / "out").exists()
