@@ -30,6 +30,10 @@ std::vector<std::filesystem::path> sorted_files(const std::filesystem::path& fol
   return files;
 }
 
+Dice dice_of(Split split, uint64_t index) {
+  return Dice(index * 3 + static_cast<uint64_t>(split));
+}
+
 // The part of the picture that a cutout covers when nothing lies on it.
 Region box_of(const std::vector<int16_t>& owners, int16_t mark) {
   int64_t left = kSide, top = kSide, right = 0, bottom = 0;
@@ -71,8 +75,13 @@ Cutout World::cutout_of(size_t noun, const Stock& stock, Dice& dice) const {
   return cut_article(grey, article.width);
 }
 
+Plan World::plan(Split split, uint64_t index) {
+  Dice dice = dice_of(split, index);
+  return draw_plan(split, dice);
+}
+
 Scene World::draw(Split split, uint64_t index) const {
-  Dice dice(index * 3 + static_cast<uint64_t>(split));
+  Dice dice = dice_of(split, index);
   const Stock& stock = this->stock(split);
   Scene scene;
   scene.plan = draw_plan(split, dice);

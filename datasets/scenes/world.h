@@ -38,6 +38,8 @@ class World {
 
   // The same picture at every call, from any thread. The splits share no placement.
   Scene draw(Split split, uint64_t index) const;
+  // What it holds, without drawing it.
+  static Plan plan(Split split, uint64_t index);
 
  private:
   struct Stock {
