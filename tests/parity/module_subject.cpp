@@ -28,6 +28,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HaloAttentionOptions, channels, 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(LambdaLayerOptions, channels, out_channels, heads, head_width, reach,
                                                 stride, qkv_bias)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(BilinearAttentionOptions, channels, block, groups, reduction, dropout)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(MambaOptions, width, expand, state, kernel, rank)
 
 namespace parity {
 namespace {
@@ -55,6 +56,7 @@ constexpr Kind layers[] = {
     {"halo", make<HaloAttentionImpl, HaloAttentionOptions>},
     {"lambda", make<LambdaLayerImpl, LambdaLayerOptions>},
     {"bat", make<BilinearAttentionImpl, BilinearAttentionOptions>},
+    {"mamba", make<MambaImpl, MambaOptions>},
 };
 
 }  // namespace

@@ -14,6 +14,8 @@ from timm.layers.mlp import ConvMlp
 from timm.layers.non_local_attn import BatNonLocalAttn
 from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
+from transformers import MambaConfig
+from transformers.models.mamba.modeling_mamba import MambaMixer
 
 from harness import FoveaError, absolute_error, images, peer_gradients, randomised, relative_error
 
@@ -296,6 +298,19 @@ def test_bilinear_attention_of_blocks_of_pixels(tool, size):
     x = images(2, 64, *size)
     with torch.no_grad():
         assert relative_error(tool.run(subject, model, x)["output"], model(x)) < 1e-4
+
+
+@pytest.mark.parametrize("length", [2, 33])
+def test_mamba_is_that_of_transformers(tool, length):
+    config = MambaConfig(hidden_size=24, state_size=5, conv_kernel=3, expand=2, num_hidden_layers=1)
+    model = peer(lambda: MambaMixer(config, layer_idx=0)).double()
+    x, cotangent = images(2, length, 24).double(), images(2, length, 24, seed=2).double()
+    subject = {"kind": "layer", "name": "mamba", "width": 24, "state": 5, "kernel": 3}
+    ours = tool.run(subject, model, x, cotangent, want=["gradients"], dtype="float64", layout="timm")
+    for name, gradient in peer_gradients(model, x, cotangent).items():
+        assert relative_error(ours[f"gradient/{name}"], gradient) < 1e-6, name  # the peer scans in float32
+    with torch.no_grad():
+        assert relative_error(ours["output"], model(x)) < 1e-6
 
 
 def test_sizes_beyond_timms(tool):
