@@ -83,8 +83,9 @@ TEST_P(EmbeddedAccuracy, OnAllTestPictures) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shipped, EmbeddedAccuracy,
-                         ::testing::Values(Bound{"fovea_seresnet_fashion", 93.5}, Bound{"fovea_cbamresnet_fashion", 93.5},
-                                         Bound{"fovea_vit_fashion", 91}, Bound{"fovea_swin_fashion", 92}),
+                         ::testing::Values(Bound{"fovea_seresnet_fashion", 93.5},
+                                           Bound{"fovea_cbamresnet_fashion", 93.5}, Bound{"fovea_vit_fashion", 91},
+                                           Bound{"fovea_swin_fashion", 92}),
                          [](const auto& tested) { return std::string(tested.param.name); });
 
 }  // namespace
