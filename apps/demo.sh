@@ -57,7 +57,7 @@ if [[ -z $photo ]]; then
   photo=datasets/samples/chelsea.jpg
   point=172,118  # an eye
 fi
-"$build/bin/fovea_lens" lens "$photo" --point "$point" --output "$output" | sed 's/^/      picture: /'
+"$build/bin/fovea-lens" lens "$photo" --point "$point" --output "$output" | sed 's/^/      picture: /'
 step
 compile fovea
 step

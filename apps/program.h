@@ -1,4 +1,4 @@
-// What the two executables share: `fovea` runs what needs no LibTorch itself and becomes `fovea-networks` for the rest.
+// What fovea-lens and fovea-networks share, the two programs that `fovea` becomes.
 #pragma once
 
 #include <span>

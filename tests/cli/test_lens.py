@@ -212,9 +212,10 @@ def test_equals_non_local_means_of_scikit_image(tmp_path):
 
 @draws
 def test_starts_without_libtorch_and_is_quick(photographs, tmp_path):
-    libraries = subprocess.run([FOVEA], env={**os.environ, "LD_TRACE_LOADED_OBJECTS": "1"}, capture_output=True,
-                               text=True).stdout
-    assert "libc.so" in libraries and not re.search(r"libtorch|libc10", libraries)
+    for program, unwanted in ((FOVEA, "libtorch|libc10|opencv"), (FOVEA.with_name("fovea-lens"), "libtorch|libc10")):
+        libraries = subprocess.run([program], env={**os.environ, "LD_TRACE_LOADED_OBJECTS": "1"}, capture_output=True,
+                                   text=True).stdout
+        assert "libc.so" in libraries and not re.search(unwanted, libraries), libraries
     answer, run = lens(photographs[0], "--output", tmp_path)
     assert answer["grid"] == [64, 64]
     assert run.cpu_seconds < 2, run.cpu_seconds
