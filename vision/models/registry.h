@@ -44,9 +44,9 @@ struct NamedModel {
 // classes (published.h). Throws Error(usage) for an unknown name or tag, naming the nearest one.
 ModelInfo model_info(const std::string& name);
 
-// The same names. `info` of the result carries the arguments: its num_classes, its attention, and image_size as the size
-// to preprocess to. Throws Error(usage) for an unknown name, naming the nearest one, for a negative count or size, and
-// for attention that the network has no place for.
+// The same names. `info` of the result carries the arguments: its num_classes, its attention, and image_size as the
+// size to preprocess to. Throws Error(usage) for an unknown name, naming the nearest one, for a negative count or size,
+// and for attention that the network has no place for.
 NamedModel create_model(const std::string& name, const ModelArgs& args = {});
 
 // Puts args.attention into `info`. Throws Error(usage) where the network is no ResNet.
