@@ -227,7 +227,7 @@ Command add_caption(CLI::App& program, CommonOptions& common) {
   add_integer(*app, "--no-repeat-ngram", arguments->no_repeat, {.least = 0, .most = 1000},
               "No run of so many tokens twice; 0: any may");
   add_integer(*app, "--n-best", arguments->n_best, {.least = 1, .most = 1000}, "Captions for each image, best first");
-  app->add_flag("--json", arguments->json, "CaptionAnswer as JSON");
+  app->add_flag("--json", arguments->json, "Answer as JSON");
   app->add_option("--maps", arguments->maps, "Folder for <image>.words.png: where the network looked for each word")
       ->type_name("DIR");
   app->add_flag("--force", arguments->force, "Replace pictures that were not written by this command");

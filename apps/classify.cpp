@@ -116,7 +116,7 @@ Command add_classify(CLI::App& program, CommonOptions& common) {
   add_model_options(*app, options->network.model);
   app->add_option("--labels", options->network.labels, "Names of the classes, one a line")->type_name("FILE");
   add_integer(*app, "--top-k", options->top_k, {.least = 1, .most = 1'000'000}, "Predictions for each image (5)");
-  app->add_flag("--json", options->json, "ClassifyAnswer as JSON");
+  app->add_flag("--json", options->json, "Answer as JSON");
   add_common_options(*app, common);
   return {app, [options, &common] { return run(*options, common); }};
 }

@@ -288,7 +288,7 @@ Command add_lens(CLI::App& program, CommonOptions& common) {
                   "Folder for <photo>.lens.png, .repainted.png and .denoised.png (the current one)")
       ->type_name("DIR");
   app->add_flag("--force", arguments->force, "Replace files that were not written by this command");
-  app->add_flag("--json", arguments->json, "LensAnswer as JSON");
+  app->add_flag("--json", arguments->json, "Answer as JSON");
   add_decode_options(*app, arguments->decoding);
   add_integer(*app, "--threads", common.threads, {.least = 1, .most = 4096}, "Threads of the CPU (all unless given)");
   add_verbose_option(*app, common);

@@ -4,15 +4,9 @@
 #include <numeric>
 
 #include "fovea/modules/checks.h"
+#include "fovea/vision/models/conv_step.h"
 
 namespace fovea {
-namespace {
-
-int64_t merged_side(int64_t side) {
-  return (side + 1) / 2;
-}
-
-}  // namespace
 
 SwinStageImpl::SwinStageImpl(const SwinStageOptions& options) : options(options) {
   reset();
@@ -105,7 +99,7 @@ void SwinImpl::reset() {
   layers = register_module("layers", torch::nn::ModuleList());
   int64_t side = first_grid(options.image_size, options.image_size).height;
   for (size_t stage = 0; stage < options.depths.size(); ++stage) {
-    if (stage > 0) side = merged_side(side);
+    if (stage > 0) side = halved(side);
     layers->push_back(SwinStage(stage_options(stage, side)));
   }
   const int64_t features = options.dim << (options.depths.size() - 1);
@@ -126,7 +120,7 @@ TokenGrid SwinImpl::first_grid(int64_t height, int64_t width) const {
 TokenGrid SwinImpl::grid(int64_t height, int64_t width) const {
   auto grid = first_grid(height, width);
   for (size_t stage = 1; stage < options.depths.size(); ++stage) {
-    grid = {.height = merged_side(grid.height), .width = merged_side(grid.width)};
+    grid = {.height = halved(grid.height), .width = halved(grid.width)};
   }
   return grid;
 }
