@@ -36,10 +36,18 @@ std::optional<int64_t> square_root(int64_t number) {
   return root * root == number ? std::optional(root) : std::nullopt;
 }
 
-// W of a table of (2W−1)² rows.
-std::optional<int64_t> window_of(int64_t rows) {
-  const auto side = square_root(rows);
-  return side && *side % 2 == 1 ? std::optional((*side + 1) / 2) : std::nullopt;
+struct BiasTable {
+  int64_t window;
+  int64_t heads;
+};
+
+// Of a shape [(2W−1)²,H] or [H,2W−1,2W−1].
+std::optional<BiasTable> bias_table(at::IntArrayRef shape) {
+  const bool by_head = shape.size() == 3 && shape[1] == shape[2];
+  if (!by_head && shape.size() != 2) return std::nullopt;
+  const auto side = by_head ? std::optional(shape[1]) : square_root(shape[0]);
+  if (!side || *side % 2 == 0) return std::nullopt;
+  return BiasTable{.window = (*side + 1) / 2, .heads = by_head ? shape[0] : shape[1]};
 }
 
 at::Tensor adapt_positions(const at::Tensor& table, int64_t tokens, TableResampling resampling) {
@@ -77,9 +85,10 @@ at::Tensor adapt_tensor(std::string_view key, const at::Tensor& tensor, at::IntA
   const bool convolution = is_first_convolution(key) && tensor.dim() == 4 && tensor.size(1) == kColours &&
                            shape[1] > 0 && tensor.size(0) == shape[0] && tensor.sizes().slice(2) == shape.slice(2);
   if (convolution) return adapt_input(tensor, shape[1]);
-  const bool window_table = key.ends_with("relative_position_bias_table") && tensor.dim() == 2 &&
-                            tensor.size(1) == shape[1] && window_of(tensor.size(0)) && window_of(shape[0]);
-  if (window_table) return resample_relative_bias(tensor, *window_of(shape[0]));
+  if (key.ends_with("relative_position_bias_table")) {
+    const auto from = bias_table(tensor.sizes()), to = bias_table(shape);
+    return from && to && from->heads == to->heads ? resample_relative_bias(tensor, to->window) : at::Tensor();
+  }
   const bool positions =
       key == "pos_embed" && tensor.dim() == 3 && tensor.size(0) == 1 && shape[0] == 1 && tensor.size(2) == shape[2];
   return positions ? adapt_positions(tensor, shape[1], resampling) : at::Tensor();

@@ -20,7 +20,8 @@ bool same_but_trailing_ones(at::IntArrayRef a, at::IntArrayRef b);
 // - the first convolution for other input channels: to one, the sum over colours; to more, the colours repeated and
 //   scaled by 3 / channels (timm's adapt_input_conv);
 // - a position table `pos_embed` [1,prefix+s²,D] for another square grid, its prefix kept;
-// - Swin's table of relative biases [(2W−1)²,H] for another square window (resample_relative_bias).
+// - a table of relative biases, Swin's [(2W−1)²,H] or MaxViT's [H,2W−1,2W−1], for another square window
+//   (resample_relative_bias).
 at::Tensor adapt_tensor(std::string_view key, const at::Tensor& tensor, at::IntArrayRef shape,
                         TableResampling resampling);
 

@@ -46,8 +46,8 @@ void append_list(std::string& text, std::string_view what, const std::vector<std
 
 // Why a table of another size came, where its name tells.
 std::string_view shape_hint(std::string_view key) {
-  if (key.ends_with("pos_embed")) return " (a position table of another image size: build the model for that size)";
-  if (key.ends_with("relative_position_bias_table")) return " (another window size: build the model for that window)";
+  if (key.ends_with("pos_embed")) return " (a position table of another image size: build the model for that size, or adapt the table)";
+  if (key.ends_with("relative_position_bias_table")) return " (another window size: build the model for that window, or adapt the table)";
   return "";
 }
 

@@ -60,10 +60,18 @@ at::Tensor relative_position_bias(const at::Tensor& table, const at::Tensor& ind
 }
 
 at::Tensor resample_relative_bias(const at::Tensor& table, int64_t window) {
+  if (table.dim() == 3) {
+    require(table.size(1) == table.size(2), ErrorKind::data, "resample_relative_bias: {} is not square",
+            shape_text(table));
+    return resample_relative_bias(table.flatten(1).t(), window)
+        .t()
+        .reshape({table.size(0), 2 * window - 1, 2 * window - 1});
+  }
   const int64_t rows = table.dim() == 2 ? table.size(0) : 0;
   const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(rows))));
   require(side % 2 == 1 && side * side == rows && window > 0, ErrorKind::data,
-          "resample_relative_bias: expected [(2W−1)²,H] and a window, got {} and {}", shape_text(table), window);
+          "resample_relative_bias: expected [(2W−1)²,H] or [H,2W−1,2W−1] and a window, got {} and {}",
+          shape_text(table), window);
   const int64_t old_window = (side + 1) / 2;
   if (old_window == window) return table;
   const auto weights = interpolation(old_window, window).to(table.device());

@@ -5,7 +5,7 @@ import os
 import pytest
 import timm
 import torch
-from timm.models.maxxvit import MaxxVit, MaxxVitCfg, _rw_max_cfg, _tf_cfg
+from timm.models.maxxvit import MaxxVit, MaxxVitCfg, _rw_max_cfg, _tf_cfg, checkpoint_filter_fn
 
 from harness import FoveaError, absolute_error, images, peer_gradients, randomised, relative_error, timm_maps
 
@@ -54,6 +54,18 @@ def test_windows_of_three(tool, tensorflow):
     x = images(1, 3, 96, 192)
     with torch.no_grad():
         assert relative_error(tool.run(subject, peer, x)["logits"], peer(x)) < 1e-4
+
+
+# With weights of 64 pixels in a network of 96: two tables a block, of windows of two and of three.
+@KINDS
+def test_tables_of_another_window(tool, tensorflow):
+    (peer, _), (other, subject) = small(tensorflow), small(tensorflow, size=96)
+    other.load_state_dict(checkpoint_filter_fn(peer.state_dict(), other))
+    x = images(1, 3, 96, 96)
+    with torch.no_grad():
+        assert relative_error(tool.run(subject, peer, x, adapt=True)["logits"], other(x)) < 1e-4
+    with pytest.raises(FoveaError, match="another window size"):
+        tool.run(subject, peer, x)
 
 
 # timm's own shows a shift of what a norm takes away again: its gradients there are rounding alone.

@@ -108,7 +108,12 @@ TEST(Adapt, OtherTensorsHaveNoWay) {
   EXPECT_FALSE(fits("pos_embed", {1, 17, 4}, {1, 10, 5}));  // another width
   EXPECT_FALSE(fits("pos_embed", {1, 17, 4}, {1, 13, 4}));  // no square
   EXPECT_FALSE(fits("pos_embed", {17, 4}, {10, 4}));
-  EXPECT_FALSE(fits("conv1.weight", {4, 4, 3, 3}, {4, 1, 3, 3}));  // no colours
+  EXPECT_TRUE(fits("a.relative_position_bias_table", {9, 4}, {25, 4}));
+  EXPECT_TRUE(fits("a.relative_position_bias_table", {4, 3, 3}, {4, 5, 5}));
+  EXPECT_FALSE(fits("a.relative_position_bias_table", {4, 3, 3}, {5, 5, 5}));  // other heads
+  EXPECT_FALSE(fits("a.relative_position_bias_table", {4, 3, 3}, {4, 5, 3}));  // no square
+  EXPECT_FALSE(fits("a.relative_position_bias_table", {16, 4}, {25, 4}));      // an even side
+  EXPECT_FALSE(fits("conv1.weight", {4, 4, 3, 3}, {4, 1, 3, 3}));              // no colours
   EXPECT_FALSE(fits("conv1.weight", {4, 3, 3, 3}, {4, 1, 5, 5}));
   EXPECT_FALSE(fits("conv2.weight", {4, 3, 3, 3}, {4, 1, 3, 3}));
   EXPECT_FALSE(

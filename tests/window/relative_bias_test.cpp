@@ -23,6 +23,9 @@ TEST(RelativeBias, ALargerWindowKeepsNearOffsetsAndSpreadsFarOnes) {
   EXPECT_LE((made[14][0] - old[6][0]).abs().max().item<float>(), 1e-4);  // beyond the last, the last
   EXPECT_TRUE(at::equal(resample_relative_bias(table, 4), table));
   EXPECT_LE(relative_error(resample_relative_bias(at::ones({49, 2}), 6), at::ones({121, 2})), 1e-6);
+  const auto by_head = table.t().reshape({2, 7, 7});
+  EXPECT_TRUE(at::equal(resample_relative_bias(by_head, 8), larger.t().reshape({2, 15, 15})));
+  EXPECT_ERROR(resample_relative_bias(at::zeros({2, 7, 5}), 4), ErrorKind::data, "[2,7,5] is not square");
   EXPECT_ERROR(resample_relative_bias(at::zeros({48, 2}), 4), ErrorKind::data, "got [48,2]");
 }
 
