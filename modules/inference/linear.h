@@ -23,9 +23,10 @@ struct LinearOptions {
   int64_t out_features = 0;
   bool bias = true;
   double initial_std = 0;  // > 0: weights start truncated normal, bias zero (transformers); 0: torch's uniform start
+  bool int8 = false;       // weights of 8 bits, as quantise() leaves them
 };
 
-// Keys `weight` [out,in] and `bias` [out].
+// Keys `weight` [out,in] and `bias` [out]; with int8, buffers `weight` int8 and `weight_scale` [out] take its place.
 class LinearImpl : public Module<LinearImpl> {
  public:
   explicit LinearImpl(const LinearOptions& options);
@@ -36,11 +37,17 @@ class LinearImpl : public Module<LinearImpl> {
   // x […,in] → activation(x·Wᵀ + b) […,out]; the activation is fused when packed.
   at::Tensor forward(const at::Tensor& x, Activation activation = Activation::none);
 
+  // Rounds each row of the weights to whole steps of largest|w|/127 (quantise_weights in prepare.h).
+  void quantise();
+
   LinearOptions options;
   at::Tensor weight;
-  at::Tensor bias;  // undefined without bias
+  at::Tensor weight_scale;  // undefined without int8
+  at::Tensor bias;          // undefined without bias
 
  private:
+  at::Tensor int8_product(const at::Tensor& x) const;
+
   PackedWeight packed_;
 };
 FOVEA_MODULE(Linear);

@@ -1,5 +1,6 @@
 #include "fovea/modules/inference/prepare.h"
 
+#include "fovea/modules/inference/linear.h"
 #include "fovea/modules/module.h"
 
 namespace fovea {
@@ -15,6 +16,14 @@ void prepare_for_inference(torch::nn::Module& model) {
   model.eval();
   pack(model);
   for (const auto& module : model.modules(/*include_self=*/false)) pack(*module);
+}
+
+void quantise_weights(torch::nn::Module& model) {
+  model.eval();
+  if (auto* linear = dynamic_cast<LinearImpl*>(&model)) linear->quantise();
+  for (const auto& module : model.modules(/*include_self=*/false)) {
+    if (auto* linear = dynamic_cast<LinearImpl*>(module.get())) linear->quantise();
+  }
 }
 
 }  // namespace fovea

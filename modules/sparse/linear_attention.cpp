@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "fovea/modules/attention/recorder.h"
 #include "fovea/modules/attention/softmax.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/shape.h"
@@ -57,6 +58,17 @@ at::Tensor shown(const LinearAttentionArgs& args) {
   return args.key_mask.defined() ? args.key_mask.unsqueeze(1) : at::Tensor();
 }
 
+// The weights that the sums never hold.
+void record_weights(const at::Tensor& q, const at::Tensor& k, const at::Tensor& totals,
+                    const LinearAttentionArgs& args) {
+  const auto queries = recording::queries();
+  const auto numbers = q.options().dtype(at::kLong).requires_grad(false);
+  const auto rows = queries.empty() ? at::arange(q.size(2), numbers) : at::tensor(queries, numbers);
+  auto weights = at::matmul(q.index_select(2, rows), k.transpose(2, 3)) / totals.index_select(2, rows).unsqueeze(-1);
+  if (args.causal) weights = weights.masked_fill(at::arange(k.size(2), numbers).gt(rows.unsqueeze(1)), 0);
+  recording::add(args.module, MapKind::tokens, weights, queries);
+}
+
 // ω·x − |x|²/2.
 at::Tensor exponents(const at::Tensor& x, const at::Tensor& directions) {
   return at::matmul(x, directions.to(x.options()).t()) - x.square().sum(-1, /*keepdim=*/true) / 2;
@@ -69,7 +81,9 @@ at::Tensor kernel_attention(const at::Tensor& q, const at::Tensor& k, const at::
   check("kernel_attention", q, k, v, args);
   const auto keys = hide_rows(k, shown(args)), values = hide_rows(v, shown(args));
   const auto [numerator, denominator] = args.causal ? up_to_each(q, keys, values) : over_all(q, keys, values);
-  return numerator / (denominator + args.eps).unsqueeze(-1);
+  const auto totals = denominator + args.eps;
+  if (recording::wanted(args.module)) record_weights(q, keys, totals, args);
+  return numerator / totals.unsqueeze(-1);
 }
 
 at::Tensor linear_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,

@@ -3,18 +3,21 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
 
 namespace fovea {
 
 struct LinearAttentionArgs {
-  bool causal = false;       // query i sees keys 0…i
-  at::Tensor key_mask = {};  // bool [B,M], true = may be attended to
-  double eps = 1e-6;         // added to the normaliser
+  bool causal = false;                        // query i sees keys 0…i
+  at::Tensor key_mask = {};                   // bool [B,M], true = may be attended to
+  double eps = 1e-6;                          // added to the normaliser
+  const torch::nn::Module* module = nullptr;  // the calling layer, so that a recorder can name its maps
 };
 
 // out_i = φ(q_i)·(Σ_j φ(k_j)·v_jᵀ) / (φ(q_i)·Σ_j φ(k_j) + eps), over all keys or over those up to i.
 //
-// Features of queries [B,H,N,m] and keys [B,H,M,m], not negative, values [B,H,M,e] → [B,H,N,e]; N·m·e multiply-adds.
+// Features of queries [B,H,N,m] and keys [B,H,M,m], not negative, values [B,H,M,e] → [B,H,N,e]; N·m·e multiply-adds. A
+// recorder gets the weights φ(q_i)·φ(k_j)/(Σ + eps) of the rows it asks for, N·M of them where it asks for all.
 // NaN or infinity in keys and values that `key_mask` forbids has no effect. Throws Error(data) naming the shapes that
 // disagree, also for causal with N ≠ M.
 at::Tensor kernel_attention(const at::Tensor& query_features, const at::Tensor& key_features, const at::Tensor& values,

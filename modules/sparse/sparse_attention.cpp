@@ -95,11 +95,16 @@ int64_t SparseLayout::blocks() const {
 }
 
 void SparseLayout::to(at::Device device) {
+  for (at::Tensor* table : tables()) *table = table->to(device);
+}
+
+std::vector<at::Tensor*> SparseLayout::tables() {
+  std::vector<at::Tensor*> all;
   for (Group& group : groups_) {
-    group.queries = group.queries.to(device);
-    group.keys = group.keys.to(device);
-    if (group.allowed.defined()) group.allowed = group.allowed.to(device);
+    all.insert(all.end(), {&group.queries, &group.keys});
+    if (group.allowed.defined()) all.push_back(&group.allowed);
   }
+  return all;
 }
 
 at::Tensor sparse_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const SparseLayout& layout,

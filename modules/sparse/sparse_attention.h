@@ -28,6 +28,7 @@ class SparseLayout {
   int64_t blocks() const;  // pairs of blocks that are computed
 
   void to(at::Device device);
+  std::vector<at::Tensor*> tables();  // of a layer that holds one: Module::to moves them
 
  private:
   SparsityPattern pattern_;

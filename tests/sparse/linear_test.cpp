@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "fovea/modules/attention/recorder.h"
+#include "fovea/modules/inference/linear.h"
 #include "fovea/modules/sparse/linear_attention.h"
 #include "fovea/modules/sparse/linformer.h"
 #include "fovea/modules/sparse/perceiver.h"
@@ -60,6 +62,28 @@ TEST(LinearAttention, MatchesItsClosedFormCausalAndNot) {
       return linear_attention(in[0], in[1], in[2], {.causal = causal, .key_mask = mask});
     };
     EXPECT_LE(gradient_error(f, {q, k, v}), 1e-5);
+  }
+}
+
+// The recorded weights times the values are the output.
+TEST(LinearAttention, RecordsTheWeightsThatItNeverHolds) {
+  at::manual_seed(13);
+  const auto q = at::randn({2, 2, 9, 3}), k = at::randn({2, 2, 9, 3}), v = at::randn({2, 2, 9, 4});
+  const auto mask = at::rand({2, 9}) > 0.3;
+  Linear layer({.in_features = 1, .out_features = 1});  // whoever calls
+  for (const bool causal : {false, true}) {
+    const LinearAttentionArgs args{.causal = causal, .key_mask = mask, .module = layer.get()};
+    const auto plain = linear_attention(q, k, v, args);
+    const AttentionRecorder all(*layer);
+    EXPECT_TRUE(at::equal(linear_attention(q, k, v, args), plain));
+    const auto weights = all.maps().at(0).weights;
+    EXPECT_LE(relative_error(at::matmul(weights, v), plain), 1e-5);
+    EXPECT_EQ(weights.masked_select(~mask.view({2, 1, 1, 9})).abs().max().item<float>(), 0);
+    const AttentionRecorder some(*layer, {.queries = {7, 2}});
+    performer_attention(q, k, v, orthogonal_directions(8, 3), args);
+    EXPECT_EQ(some.maps().at(0).weights.sizes(), at::IntArrayRef({2, 2, 2, 9}));
+    linear_attention(q, k, v, args);
+    EXPECT_LE(relative_error(some.maps().at(1).weights, weights.index_select(2, at::tensor({7, 2}))), 1e-6);
   }
 }
 
