@@ -128,7 +128,21 @@ struct RecomputedBlock : torch::autograd::Function<RecomputedBlock> {
   }
 };
 
+thread_local bool recomputing = false;
+
 }  // namespace
+
+RecomputeScope::RecomputeScope(bool on) : outer_(recomputing) {
+  recomputing = recomputing || on;
+}
+
+RecomputeScope::~RecomputeScope() {
+  recomputing = outer_;
+}
+
+bool RecomputeScope::active() {
+  return recomputing;
+}
 
 at::Tensor recompute_in_backward(const std::shared_ptr<torch::nn::Module>& block,
                                  const std::function<at::Tensor(const at::Tensor&)>& forward, const at::Tensor& x) {

@@ -39,4 +39,25 @@ at::Tensor recompute_in_backward(const Block& block, const at::Tensor& x) {
       layer, [layer](const at::Tensor& input) { return layer->forward(input); }, x);
 }
 
+// While one lives, the transformers of this thread (ViT, Swin, CaiT, …) run each block by recompute_in_backward.
+class RecomputeScope {
+ public:
+  explicit RecomputeScope(bool on = true);  // off: as before
+  ~RecomputeScope();
+  RecomputeScope(const RecomputeScope&) = delete;
+  RecomputeScope& operator=(const RecomputeScope&) = delete;
+
+  static bool active();
+
+ private:
+  bool outer_;
+};
+
+// One block of a list of them, as a model runs it: block->forward(x), under the scope above if there is one.
+template <typename Block>
+at::Tensor run_block(const std::shared_ptr<torch::nn::Module>& block, const at::Tensor& x) {
+  const auto layer = std::dynamic_pointer_cast<Block>(block);
+  return RecomputeScope::active() ? recompute_in_backward(layer, x) : layer->forward(x);
+}
+
 }  // namespace fovea

@@ -4,6 +4,7 @@
 #include "fovea/modules/inference/init.h"
 #include "fovea/modules/patch/block.h"
 #include "fovea/modules/patch/position_table.h"
+#include "fovea/modules/recompute.h"
 #include "fovea/modules/shape.h"
 
 namespace fovea {
@@ -115,7 +116,7 @@ at::Tensor CaitImpl::forward_features(const at::Tensor& x) {
   patches = at::dropout(patches, options.pos_drop, is_training());
   {
     const TokenGridScope scope(of_patches);
-    for (const auto& block : *blocks) patches = block->as<CaitBlockImpl>()->forward(patches);
+    for (const auto& block : *blocks) patches = run_block<CaitBlockImpl>(block, patches);
   }
   const TokenGridScope scope(here);
   auto token = cls_token.expand({x.size(0), -1, -1});

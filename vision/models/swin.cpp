@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "fovea/modules/checks.h"
+#include "fovea/modules/recompute.h"
 #include "fovea/vision/models/conv_step.h"
 
 namespace fovea {
@@ -25,7 +26,7 @@ void SwinStageImpl::reset() {
 at::Tensor SwinStageImpl::forward(const at::Tensor& x) {
   auto tokens = downsample ? downsample->forward(x) : x;
   const TokenGridScope scope({.height = tokens.size(1), .width = tokens.size(2)});
-  for (const auto& block : *blocks) tokens = block->as<SwinBlockImpl>()->forward(tokens);
+  for (const auto& block : *blocks) tokens = run_block<SwinBlockImpl>(block, tokens);
   return tokens;
 }
 
