@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
+#include <string>
 
 namespace fovea::testing {
 
@@ -26,7 +28,7 @@ inline double largest_error(const at::Tensor& a, const at::Tensor& expected) {
 inline double error_floor(const at::Tensor& expected, int64_t width) {
   const auto type = expected.scalar_type();
   const double top = expected.numel() == 0 ? 1.0 : std::max(expected.abs().max().item<double>(), 1.0);
-  const double unit = type == at::kBFloat16 ? 4e-3 : type == at::kFloat ? 1e-6 : 1e-14;
+  const double unit = type == at::kBFloat16 ? 4e-3 : type == at::kHalf ? 1e-3 : type == at::kFloat ? 1e-6 : 1e-14;
   return unit * top * std::sqrt(static_cast<double>(width));
 }
 
@@ -48,6 +50,21 @@ inline bool repeats(const std::function<std::vector<at::Tensor>()>& f, int times
   }
   at::set_num_threads(threads);
   return same;
+}
+
+// Bytes of memory that this process has at most, beyond what it has now, while f runs.
+inline double most_memory_of(const std::function<void()>& f) {
+  const auto peak = [] {
+    std::ifstream file("/proc/self/status");
+    for (std::string line; std::getline(file, line);) {
+      if (line.starts_with("VmHWM:")) return std::stod(line.substr(6)) * 1024;
+    }
+    return static_cast<double>(NAN);
+  };
+  std::ofstream("/proc/self/clear_refs") << "5";
+  const double before = peak();
+  f();
+  return peak() - before;
 }
 
 }  // namespace fovea::testing

@@ -151,6 +151,20 @@ TEST(WindowKernel, RepeatsToTheBit) {
   }
 }
 
+// Rolled, padded or partitioned, qkv alone would be three outputs more.
+TEST(WindowKernel, AllocatesNothingButItsOutput) {
+  const at::NoGradGuard no_grad;
+  const auto qkv = at::randn({8, 52, 52, 3 * 96}), pad = at::randn({3 * 96});
+  WindowArgs args{.heads = 3, .window = {7, 7}, .shift = {3, 3}};
+  args.bias_table = at::randn({169, 3});
+  args.bias_index = relative_position_index(7, 7);
+  args.pad_row = pad;
+  args.backend = "cpu";
+  window_attention(qkv.narrow(0, 0, 1), args);  // working memory of the threads, which they keep
+  const double most = most_memory_of([&] { window_attention(qkv, args); });
+  EXPECT_LT(most, 1.2 * static_cast<double>(qkv.nbytes()) / 3);
+}
+
 TEST(WindowKernel, SaysWhyItRefuses) {
   const auto reason = [](const at::Tensor& qkv, const WindowArgs& args) {
     const auto text = explain_window_backend(qkv, args);

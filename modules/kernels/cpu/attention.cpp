@@ -13,7 +13,9 @@
 
 #include "fovea/modules/kernels/cpu/arena.h"
 #include "fovea/modules/kernels/cpu/attention.h"
+#include "fovea/modules/kernels/cpu/few-rows-inl.h"
 #include "fovea/modules/kernels/cpu/head-inl.h"
+#include "fovea/modules/kernels/cpu/rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fovea::kernels::HWY_NAMESPACE {
@@ -65,6 +67,10 @@ class ForwardTask {
     top_ = arena_.take<T>(rows_);
     sum_ = arena_.take<T>(rows_);
     pointers_ = arena_.take<const S*>(std::max(rows_, score_ld_));
+    zeros_ = arena_.take<T>(score_ld_);
+    lanes_ = arena_.take<T>(at_once() * kLanes<T>);
+    of_rows_ = arena_.take<T>(at_once());
+    std::fill(zeros_, zeros_ + score_ld_, T(0));
   }
 
   void run(int64_t b, int64_t h, int64_t first, int64_t count, const MutableView& out, T* log_sum) {
@@ -88,8 +94,12 @@ class ForwardTask {
     return Arena::bytes_for<T>(rows_ * ceil_lanes(call_.width)) + Arena::bytes_for<T>(score_ld_ * call_.width) +
            Arena::bytes_for<T>(score_ld_ * out_ld_) + Arena::bytes_for<T>(std::min(group_, rows_) * score_ld_) +
            Arena::bytes_for<T>(rows_ * out_ld_) + Arena::bytes_for<T>((kLanes<T> + 1) * ceil_lanes(call_.width)) +
-           2 * Arena::bytes_for<T>(rows_) + Arena::bytes_for<const S*>(std::max(rows_, score_ld_));
+           2 * Arena::bytes_for<T>(rows_) + Arena::bytes_for<const S*>(std::max(rows_, score_ld_)) +
+           Arena::bytes_for<T>(score_ld_) + Arena::bytes_for<T>(at_once() * kLanes<T>) + Arena::bytes_for<T>(at_once());
   }
+
+  // Rows whose scores are held at once, as many as reductions touch.
+  int64_t at_once() const { return ceil_lanes(std::min(group_, rows_)); }
 
   const S* const* pointers(const View& view, int64_t head, int64_t first, int64_t count) {
     const S* base = row_of<S>(view, batch_, head, first);
@@ -107,8 +117,15 @@ class ForwardTask {
     for (int64_t g = 0; g < groups.parts; ++g) {
       const int64_t row = groups.begin(g), rows = groups.size(g);
       const int64_t width = ceil_lanes(call_.width);
-      multiply<>(Product<T>{rows, vectors, call_.width, q_ + row * width, width, k_, 0, scores_, score_ld_, false});
-      for (int64_t i = 0; i < rows; ++i) weigh(row + i, scores_ + i * score_ld_, vectors, key, keys);
+      const Product<T> scores{rows, vectors, call_.width, q_ + row * width, width, k_, 0, scores_, score_ld_, false};
+      if (masking_) {
+        multiply<>(scores);
+        for (int64_t i = 0; i < rows; ++i) weigh(row + i, scores_ + i * score_ld_, vectors, key, keys);
+      } else {
+        multiply<>(scores,
+                   FinishScores<T, T>{scores_, score_ld_, lanes_, static_cast<T>(call_.scale), zeros_, 0, keys});
+        weigh_all(row, rows, vectors);
+      }
       multiply<>(Product<T>{rows, out_ld_ / kLanes<T>, keys, scores_, score_ld_, v_, out_ld_, out_ + row * out_ld_,
                             out_ld_, true});
       for (const auto& wild : wild_) {
@@ -120,6 +137,29 @@ class ForwardTask {
     }
   }
 
+  // weigh() of rows in which nothing is masked, whose scores are scaled and whose largest of each lane are known.
+  void weigh_all(int64_t first, int64_t rows, int64_t vectors) {
+    reduce_lanes(lanes_, rows, of_rows_, Largest());
+    for (int64_t i = 0; i < rows; ++i) {
+      const T top = of_rows_[i] > top_[first + i] ? of_rows_[i] : top_[first + i];
+      if (top != top_[first + i]) raise(first + i, top);
+      of_rows_[i] = top == kMasked<T> ? T(0) : top;
+    }
+    exponentials_of_rows(scores_, score_ld_, rows, vectors, of_rows_, lanes_);
+    reduce_lanes(lanes_, rows, of_rows_, Sum());
+    for (int64_t i = 0; i < rows; ++i) sum_[first + i] += of_rows_[i];
+  }
+
+  // What row i has added up so far, under a larger maximum.
+  void raise(int64_t i, T top) {
+    if (top_[i] != kMasked<T>) {
+      const T fade = std::exp(top_[i] - top);
+      scale_row(out_ + i * out_ld_, out_ld_ / kLanes<T>, fade);
+      sum_[i] *= fade;
+    }
+    top_[i] = top;
+  }
+
   // Scores of row i and one block of keys → their exponentials under the maximum of all blocks so far.
   void weigh(int64_t i, T* scores, int64_t vectors, int64_t key, int64_t keys) {
     const auto rules = rules_of<S>(call_, batch_, head_, first_ + i, key, keys);
@@ -129,11 +169,8 @@ class ForwardTask {
       std::fill(scores, scores + vectors * kLanes<T>, T(0));
       return;
     }
-    const T sum = exponentials(scores, vectors, top);
-    const T fade = std::exp(top_[i] - top);  // 0 for the first block that is seen
-    if (fade != 1 && top_[i] != kMasked<T>) scale_row(out_ + i * out_ld_, out_ld_ / kLanes<T>, fade);
-    sum_[i] = sum_[i] * fade + sum;
-    top_[i] = top;
+    if (top != top_[i]) raise(i, top);
+    sum_[i] += exponentials(scores, vectors, top);
   }
 
   void finish(const MutableView& out, T* log_sum) {
@@ -160,6 +197,9 @@ class ForwardTask {
   Arena arena_;
   T *q_, *k_, *v_, *scores_, *out_, *spare_, *top_, *sum_;
   const S** pointers_;
+  T* zeros_;    // the bias where there is none
+  T* lanes_;    // [rows,lanes], of what is reduced
+  T* of_rows_;  // [rows]
   std::vector<Wild<T>> wild_;
   int64_t batch_ = 0, head_ = 0, first_ = 0, count_ = 0;
 };
@@ -167,6 +207,12 @@ class ForwardTask {
 template <typename T, typename S>
 void forward(const AttentionCall& call, const MutableView& out, void* log_sum, const CpuRuntime& runtime) {
   const int64_t heads = call.batch * call.heads;
+  if (is_few_rows<T>(call)) {
+    return parallel(runtime, heads, [&](int64_t begin, int64_t end) {
+      FewRowsTask<T, S> task(call);
+      for (int64_t i = begin; i < end; ++i) task.run(i / call.heads, i % call.heads, out, static_cast<T*>(log_sum));
+    });
+  }
   int64_t rows = std::min(call.queries, kRowsOfTask);
   while (heads * ((call.queries + rows - 1) / rows) < 3 * runtime.threads && rows > 64) rows = (rows + 1) / 2;
   const Parts parts(call.queries, rows);

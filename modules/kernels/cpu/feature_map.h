@@ -1,5 +1,5 @@
-// What gates of feature maps read and write: average and maximum over pixels or over channels in one pass, and the
-// product with both gates in one pass.
+// What gates of feature maps read and write: average and maximum over pixels or over channels in one pass, the product
+// with both gates in one pass, and their gradients. Gates and what is pooled are in the type of the sums.
 #pragma once
 
 #include "fovea/modules/kernels/cpu/runtime.h"
@@ -16,5 +16,35 @@ void pool_channels(const FeatureMap& x, const void* gate, void* mean, void* larg
 // out = x·channel_gate·pixel_gate in the layout and type of x; either gate may be null.
 void scale_map(const FeatureMap& x, const void* channel_gate, const void* pixel_gate, void* out,
                const CpuRuntime& runtime);
+
+// Gradients of what was pooled, with what was pooled: [B,P] over channels, [B,C] over pixels. Null: none.
+struct PooledGradient {
+  const void* mean = nullptr;
+  const void* largest = nullptr;  // with the two that follow
+  const void* maximum = nullptr;  // what was found
+  const void* count = nullptr;    // how many places share it: each gets its part of the gradient
+};
+
+struct MapGradients {
+  const void* grad_out = nullptr;      // as x
+  const void* channel_gate = nullptr;  // [B,C], null: none
+  const void* pixel_gate = nullptr;    // [B,P], null: none
+  bool pooled_scaled = false;          // what was pooled over channels was x·channel_gate, not x
+  PooledGradient over_channels;
+  PooledGradient over_pixels;
+};
+
+// grad [B,P] of the pixel gate: Σ_c grad_out·x·channel_gate. Where the maxima [B,P] of pool_channels are given, `count`
+// receives how many channels share them, for PooledGradient.
+void pixel_gate_gradient(const FeatureMap& x, const MapGradients& given, const void* maximum, void* grad, void* count,
+                         const CpuRuntime& runtime);
+
+// grad [B,C] of the channel gate: Σ_p x·(grad_out·pixel_gate + what comes back through over_channels, where that saw
+// the gate), and `count` of the maxima [B,C] of pool_pixels.
+void channel_gate_gradient(const FeatureMap& x, const MapGradients& given, const void* maximum, void* grad, void* count,
+                           const CpuRuntime& runtime);
+
+// grad_x = grad_out·channel_gate·pixel_gate and what comes back through both poolings.
+void map_gradient(const FeatureMap& x, const MapGradients& given, void* grad_x, const CpuRuntime& runtime);
 
 }  // namespace fovea::kernels

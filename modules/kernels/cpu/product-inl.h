@@ -38,25 +38,56 @@ struct Parts {
   int64_t parts;
 };
 
-// B in panels (ldb = 0): of each part of its vectors, row after row; otherwise rows with a stride of ldb.
-template <typename T>
+// B in panels (ldb = 0): of each part of its vectors, row after row; otherwise rows with a stride of ldb. It may be
+// narrower than the sums, whole vectors long.
+template <typename T, typename B = T>
 struct Product {
   int64_t rows;     // of A and C
   int64_t vectors;  // of a row of B and C
   int64_t depth;    // columns of A, rows of B
   const T* a;
   int64_t lda;
-  const T* b;
+  const B* b;
   int64_t ldb;
   T* c;
   int64_t ldc;
   bool add;  // to what C holds
 };
 
+// What becomes of a tile: stored, or added to what is there. Others take part in what follows a product, while the sums
+// are in registers: finish(row, column, sums) is called once for every tile of C.
+template <typename T>
+struct StoreSums {
+  T* c;
+  int64_t ldc;
+  bool add;
+
+  template <int R, int C>
+  HWY_INLINE void operator()(int64_t row, int64_t column, const Vector<T> (&sums)[R][C]) const {
+    T* to = c + row * ldc + column;
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r, to += ldc) {
+#pragma GCC unroll 4
+      for (int v = 0; v < C; ++v) {
+        T* place = to + v * kLanes<T>;
+        store(add ? hn::Add(sums[r][v], load(place)) : sums[r][v], place);
+      }
+    }
+  }
+};
+
+// Where a tile stands in C, and how far apart the rows of B are.
+struct TilePlace {
+  int64_t row;
+  int64_t column;
+  int64_t ldb;
+};
+
 // A is read at a[row·lda + k], or where it is transposed at a[k·lda + row].
-template <int R, int C, bool Transposed, typename T>
-HWY_INLINE void tile(const T* HWY_RESTRICT a, int64_t lda, const T* HWY_RESTRICT b, int64_t ldb, int64_t depth,
-                     T* HWY_RESTRICT c, int64_t ldc, bool add) {
+template <int R, int C, bool Transposed, typename T, typename B, typename Finish>
+HWY_INLINE void tile(const T* HWY_RESTRICT a, const Product<T, B>& p, const B* HWY_RESTRICT b, const TilePlace& place,
+                     const Finish& finish) {
+  const int64_t lda = p.lda, depth = p.depth, ldb = place.ldb;
   Vector<T> sums[R][C];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
@@ -74,64 +105,64 @@ HWY_INLINE void tile(const T* HWY_RESTRICT a, int64_t lda, const T* HWY_RESTRICT
       for (int v = 0; v < C; ++v) sums[r][v] = hn::MulAdd(factor, row[v], sums[r][v]);
     }
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < C; ++v) {
-      T* to = c + r * ldc + v * kLanes<T>;
-      store(add ? hn::Add(sums[r][v], load(to)) : sums[r][v], to);
-    }
-  }
+  finish(place.row, place.column, sums);
 }
 
-template <int R, int C, bool Transposed, typename T>
-void tile_of_rows(int64_t rows, const T* a, const Product<T>& p, const T* b, int64_t ldb, T* c) {
+template <int R, int C, bool Transposed, typename T, typename B, typename Finish>
+void tile_of_rows(int64_t rows, const T* a, const Product<T, B>& p, const B* b, const TilePlace& place,
+                  const Finish& finish) {
   if constexpr (R > 0) {
     if (rows == R) {
-      tile<R, C, Transposed>(a, p.lda, b, ldb, p.depth, c, p.ldc, p.add);
+      tile<R, C, Transposed>(a, p, b, place, finish);
     } else {
-      tile_of_rows<R - 1, C, Transposed>(rows, a, p, b, ldb, c);
+      tile_of_rows<R - 1, C, Transposed>(rows, a, p, b, place, finish);
     }
   }
 }
 
-template <int C, bool Transposed, typename T>
-HWY_NOINLINE void panel(const Product<T>& p, const T* b, int64_t ldb, T* c) {
+template <int C, bool Transposed, typename T, typename B, typename Finish>
+HWY_NOINLINE void panel(const Product<T, B>& p, const B* b, int64_t ldb, int64_t column, const Finish& finish) {
   const Parts tiles(p.rows, kTileRows[C]);
   for (int64_t i = 0; i < tiles.parts; ++i) {
     const int64_t row = tiles.begin(i);
-    tile_of_rows<kTileRows[C], C, Transposed>(tiles.size(i), p.a + (Transposed ? row : row * p.lda), p, b, ldb,
-                                              c + row * p.ldc);
+    tile_of_rows<kTileRows[C], C, Transposed>(tiles.size(i), p.a + (Transposed ? row : row * p.lda), p, b,
+                                              TilePlace{row, column, ldb}, finish);
   }
 }
 
-template <int C, bool Transposed, typename T>
-HWY_INLINE void panel_of_vectors(int64_t vectors, const Product<T>& p, const T* b, int64_t ldb, T* c) {
+template <int C, bool Transposed, typename T, typename B, typename Finish>
+HWY_INLINE void panel_of_vectors(int64_t vectors, const Product<T, B>& p, const B* b, int64_t column,
+                                 const Finish& finish) {
   if constexpr (C > 0) {
     if (vectors == C) {
-      panel<C, Transposed>(p, b, ldb, c);
+      panel<C, Transposed>(p, b, p.ldb == 0 ? C * kLanes<T> : p.ldb, column, finish);
     } else {
-      panel_of_vectors<C - 1, Transposed>(vectors, p, b, ldb, c);
+      panel_of_vectors<C - 1, Transposed>(vectors, p, b, column, finish);
     }
+  }
+}
+
+// With `finish`, c of the product is of no use.
+template <bool Transposed = false, typename T, typename B, typename Finish>
+void multiply(const Product<T, B>& p, const Finish& finish) {
+  const Parts panels(p.vectors, kTileVectors);
+  for (int64_t i = 0; i < panels.parts; ++i) {
+    const int64_t first = panels.begin(i) * kLanes<T>;
+    const B* b = p.b + (p.ldb == 0 ? first * p.depth : first);
+    panel_of_vectors<kTileVectors, Transposed>(panels.size(i), p, b, first, finish);
   }
 }
 
 template <bool Transposed = false, typename T>
 void multiply(const Product<T>& p) {
-  const Parts panels(p.vectors, kTileVectors);
-  for (int64_t i = 0; i < panels.parts; ++i) {
-    const int64_t first = panels.begin(i) * kLanes<T>;
-    const int64_t vectors = panels.size(i);
-    const T* b = p.b + (p.ldb == 0 ? first * p.depth : first);
-    panel_of_vectors<kTileVectors, Transposed>(vectors, p, b, p.ldb == 0 ? vectors * kLanes<T> : p.ldb, p.c + first);
-  }
+  multiply<Transposed>(p, StoreSums<T>{p.c, p.ldc, p.add});
 }
 
-// Copies `count` rows of `width` values, converted, into rows of `ld`, zeros after the width.
+// Copies `count` rows of `width` values from `column` on, converted, into rows of `ld`, zeros after the width.
 template <typename T, typename S>
-HWY_INLINE void pack_rows(const S* const* rows, int64_t count, int64_t width, T* to, int64_t ld) {
+HWY_INLINE void pack_rows(const S* const* rows, int64_t count, int64_t width, T* to, int64_t ld, int64_t column = 0) {
   for (int64_t i = 0; i < count; ++i) {
-    const S* from = rows[i];
+    const S* from = rows[i] + column;
     T* row = to + i * ld;
     int64_t k = 0;
     for (; k + kLanes<T> <= width; k += kLanes<T>) store(load(from + k), row + k);
@@ -193,10 +224,10 @@ HWY_INLINE void transpose_rows(const float* const* rows, int64_t width, float* t
 }
 #endif
 
-// The transpose of `count` rows as panels, which multiply() reads: zeros in the lanes after the last row.
-// `spare` holds (lanes + 1)·round_up(width) values.
+// The transpose of `count` rows of `width` values from `column` on as panels, which multiply() reads: zeros in the
+// lanes after the last row. `spare` holds (lanes + 1)·round_up(width) values.
 template <typename T, typename S>
-void pack_transposed(const S* const* rows, int64_t count, int64_t width, T* to, T* spare) {
+void pack_transposed(const S* const* rows, int64_t count, int64_t width, T* to, T* spare, int64_t column = 0) {
   constexpr int64_t lanes = kLanes<T>;
   const int64_t ld = round_up(width, lanes);
   T* zeros = spare + lanes * ld;
@@ -210,9 +241,9 @@ void pack_transposed(const S* const* rows, int64_t count, int64_t width, T* to, 
       const int64_t here = std::min(lanes, count - first);
       const T* sources[lanes];
       if constexpr (std::is_same_v<T, S>) {
-        for (int64_t j = 0; j < lanes; ++j) sources[j] = j < here ? rows[first + j] : zeros;
+        for (int64_t j = 0; j < lanes; ++j) sources[j] = j < here ? rows[first + j] + column : zeros;
       } else {
-        pack_rows(rows + first, here, width, spare, ld);
+        pack_rows(rows + first, here, width, spare, ld, column);
         for (int64_t j = 0; j < lanes; ++j) sources[j] = j < here ? spare + j * ld : zeros;
       }
       transpose_rows(sources, width, panel + v * lanes, panel_ld);

@@ -100,42 +100,6 @@ HWY_INLINE T exponentials(T* scores, int64_t vectors, T top) {
   return sum_of<T>(sum);
 }
 
-// Both of the above for a whole row of V vectors, which stay in registers, with a bias and no mask; returns the sum.
-template <int V, typename T, typename S>
-HWY_INLINE T ruled_exponentials_of(T* scores, Vector<T> scale, const RowRules<S>& rules) {
-  const Tag<T> d;
-  Vector<T> x[V];
-#pragma GCC unroll 8
-  for (int v = 0; v < V; ++v) {
-    const int64_t j = v * kLanes<T>, here = rules.visible - j;
-    const bool whole = v + 1 < V || here >= kLanes<T>;
-    x[v] = hn::MulAdd(load(scores + j), scale, whole ? load(rules.bias + j) : load_first(rules.bias + j, here));
-    if (!whole) x[v] = hn::IfThenElse(hn::FirstN(d, static_cast<size_t>(here)), x[v], hn::Set(d, kMasked<T>));
-  }
-  auto top = x[0];
-#pragma GCC unroll 8
-  for (int v = 1; v < V; ++v) top = hn::Max(top, x[v]);
-  top = hn::MaxOfLanes(d, top);
-  auto sum = hn::Zero(d);
-#pragma GCC unroll 8
-  for (int v = 0; v < V; ++v) {
-    x[v] = exp_of_negative(hn::Sub(x[v], top));
-    sum = hn::Add(sum, x[v]);
-    store(x[v], scores + v * kLanes<T>);
-  }
-  return sum_of<T>(sum);
-}
-
-template <int V = 8, typename T, typename S>
-HWY_INLINE T ruled_exponentials(T* scores, int64_t vectors, T scale, const RowRules<S>& rules) {
-  if constexpr (V > 0) {
-    if (vectors == V) return ruled_exponentials_of<V>(scores, hn::Set(Tag<T>(), scale), rules);
-    return ruled_exponentials<V - 1>(scores, vectors, scale, rules);
-  } else {
-    return exponentials(scores, vectors, rule_row(scores, vectors, scale, rules));
-  }
-}
-
 template <typename T>
 HWY_INLINE void scale_row(T* row, int64_t vectors, T factor) {
   const auto by = hn::Set(Tag<T>(), factor);

@@ -1,4 +1,4 @@
-// Vectors of one chip's width: loads and stores in every type, the exponential, the hyperbolic tangent.
+// Vectors of one chip's width: loads and stores in every type, the exponential.
 #if defined(FOVEA_KERNELS_VECTORS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FOVEA_KERNELS_VECTORS_INL_H_
 #undef FOVEA_KERNELS_VECTORS_INL_H_

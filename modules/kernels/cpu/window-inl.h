@@ -6,11 +6,12 @@
 #define FOVEA_KERNELS_WINDOW_INL_H_
 #endif
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include "fovea/modules/kernels/cpu/arena.h"
 #include "fovea/modules/kernels/cpu/product-inl.h"
-#include "fovea/modules/kernels/cpu/softmax-inl.h"
+#include "fovea/modules/kernels/cpu/rows-inl.h"
 #include "fovea/modules/kernels/cpu/window.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -24,18 +25,6 @@ HWY_INLINE int64_t token_of(int64_t place, int64_t length, int64_t window, int64
   if (place >= around) return kPadding;
   const int64_t token = (place + shift) % around;
   return token < length ? token : kPadding;
-}
-
-// Token (row · width + column) of each place of a window, kPadding for none.
-inline void tokens_of_window(const WindowCall& call, int64_t window, int64_t* tokens) {
-  const int64_t top = window / call.columns() * call.window_height, left = window % call.columns() * call.window_width;
-  for (int64_t y = 0; y < call.window_height; ++y) {
-    const int64_t row = token_of(top + y, call.height, call.window_height, call.shift_height, call.pad_first);
-    for (int64_t x = 0; x < call.window_width; ++x) {
-      const int64_t column = token_of(left + x, call.width, call.window_width, call.shift_width, call.pad_first);
-      tokens[y * call.window_width + x] = row < 0 || column < 0 ? kPadding : row * call.width + column;
-    }
-  }
 }
 
 // The windows of a grid are of four kinds: those in the last row of windows hold tokens that the roll brought from the
@@ -52,16 +41,20 @@ inline int64_t region_of_place(const WindowCall& call, int64_t kind, int64_t pla
   return (low ? 1 : 0) + (right ? 2 : 0);
 }
 
-// The biases of one call: rows of scores read them with −∞ after the last place.
+// The biases of one call, for its rows of scores.
 template <typename T, typename S>
 class WindowBias {
  public:
   WindowBias(const WindowCall& call, const CpuRuntime& runtime)
       : call_(call),
         ld_(round_up(call.places(), kLanes<T>)),
-        kinds_(call.complete_bias != nullptr                   ? 0
-               : call.shift_height > 0 || call.shift_width > 0 ? 4
-                                                               : 1),
+        shifted_(call.shift_height > 0 || call.shift_width > 0),
+        direct_(static_cast<const S*>(call.complete_bias != nullptr ? call.complete_bias
+                                      : shifted_                    ? nullptr
+                                                                    : call.bias)),
+        kinds_(direct_ != nullptr ? 0
+               : shifted_         ? 4
+                                  : 1),
         arena_(Arena::bytes_for<T>(kinds_ * call.heads * call.places() * ld_) +
                    Arena::bytes_for<uint8_t>(kinds_ * call.places()),
                Arena::shared),
@@ -77,17 +70,14 @@ class WindowBias {
     });
   }
 
-  // Scores of a row → exp(score − the largest); returns their sum.
-  HWY_INLINE T exponentials(T* scores, int64_t vectors, int64_t window, int64_t head, int64_t row) const {
-    const int64_t places = call_.places();
-    if (call_.complete_bias == nullptr) {
-      const T* tile = tiles_ + (kind_of_window(call_, window) * call_.heads + head) * places * ld_;
-      return ruled_exponentials(scores, vectors, static_cast<T>(call_.scale),
-                                RowRules<T>{tile + row * ld_, nullptr, ld_});
-    }
-    const S* bias =
-        static_cast<const S*>(call_.complete_bias) + ((window * call_.heads + head) * places + row) * places;
-    return ruled_exponentials(scores, vectors, static_cast<T>(call_.scale), RowRules<S>{bias, nullptr, places});
+  // Rows of one window and head: where a bias is read as it lies, or of tiles that end with −∞ after the last place.
+  bool is_direct() const { return direct_ != nullptr; }
+  const T* tile(int64_t window, int64_t head) const {
+    return tiles_ + (kind_of_window(call_, window) * call_.heads + head) * call_.places() * ld_;
+  }
+  const S* direct(int64_t window, int64_t head) const {
+    const int64_t matrix = call_.complete_bias != nullptr ? window * call_.heads + head : head;
+    return direct_ + matrix * call_.places() * call_.places();
   }
 
  private:
@@ -116,54 +106,182 @@ class WindowBias {
 
   const WindowCall& call_;
   int64_t ld_;
-  int64_t kinds_;
+  bool shifted_;
+  const S* direct_;  // null: there are tiles
+  int64_t kinds_;    // of tiles
   Arena arena_;
   T* tiles_;
   uint8_t* regions_;  // of each place, for each kind
+};
+
+// From the queries and keys of a window's head to its weights.
+//
+// Where one place is left over after whole vectors (49 = 3·16 + 1), its key is no column of the product, which would
+// be fifteen columns of padding as well: its scores are dot products, and what follows takes them a vector at a time.
+template <typename T, typename S>
+class WindowWeights {
+ public:
+  WindowWeights(const WindowCall& call, const WindowBias<T, S>& bias, int64_t rows, Arena& arena)
+      : call_(call),
+        bias_(bias),
+        ld_(round_up(call.head_width, kLanes<T>)),
+        score_ld_(round_up(call.places(), kLanes<T>)),
+        columns_(left_over(call) ? call.places() - 1 : call.places()),
+        k_(arena.take<T>(score_ld_ * ld_)),
+        last_key_(arena.take<T>(ld_)),
+        spare_(arena.take<T>((kLanes<T> + 1) * ld_)),
+        lanes_(arena.take<T>(round_up(rows, kLanes<T>) * kLanes<T>)),
+        of_rows_(arena.take<T>(round_up(rows, kLanes<T>))),
+        last_(arena.take<T>(round_up(rows, kLanes<T>))) {}
+
+  // Of an arena, for so many rows at once.
+  static size_t bytes(const WindowCall& call, int64_t rows) {
+    const int64_t ld = round_up(call.head_width, kLanes<T>), up = round_up(rows, kLanes<T>);
+    return Arena::bytes_for<T>(round_up(call.places(), kLanes<T>) * ld) + Arena::bytes_for<T>(ld) +
+           Arena::bytes_for<T>((kLanes<T> + 1) * ld) + Arena::bytes_for<T>(up * kLanes<T>) +
+           2 * Arena::bytes_for<T>(up);
+  }
+
+  // Rows of every place, in which the keys begin at `column`.
+  void pack_keys(const S* const* rows, int64_t column) {
+    pack_transposed(rows, columns_, call_.head_width, k_, spare_, column);
+    if (left_over(call_)) pack_rows(rows + columns_, 1, call_.head_width, last_key_, ld_, column);
+  }
+
+  // exp(score − the row's largest) of the places from `first` on, zeros after the last column; `q` holds their rows.
+  // Returns 1 over the sum of each row, which stands until the next call.
+  const T* weigh(const T* q, int64_t window, int64_t head, int64_t first, int64_t rows, T* weights) {
+    if (bias_.is_direct()) {
+      const int64_t places = call_.places();
+      weigh_with(q, bias_.direct(window, head) + first * places, places, places, rows, weights);
+    } else {
+      weigh_with(q, bias_.tile(window, head) + first * score_ld_, score_ld_, score_ld_, rows, weights);
+    }
+    return of_rows_;
+  }
+
+ private:
+  static bool left_over(const WindowCall& call) { return call.places() > kLanes<T> && call.places() % kLanes<T> == 1; }
+
+  template <typename B>
+  void weigh_with(const T* q, const B* bias, int64_t bias_ld, int64_t bias_columns, int64_t rows, T* weights) {
+    const T scale = static_cast<T>(call_.scale);
+    const int64_t vectors = round_up(columns_, kLanes<T>) / kLanes<T>;
+    multiply<>(Product<T>{rows, vectors, call_.head_width, q, ld_, k_, 0, nullptr, 0, false},
+               FinishScores<T, B>{weights, score_ld_, lanes_, scale, bias, bias_ld, bias_columns});
+    reduce_lanes(lanes_, rows, of_rows_, Largest());
+    if (left_over(call_)) {
+      dots_of_last(q, rows);
+      for (int64_t i = 0; i < rows; ++i) last_[i] = last_[i] * scale + widened(bias[i * bias_ld + columns_]);
+      for (int64_t i = 0; i < rows; i += kLanes<T>) {
+        store(hn::Max(load(last_ + i), load(of_rows_ + i)), of_rows_ + i);
+      }
+    }
+    exponentials_of_rows(weights, score_ld_, rows, vectors, of_rows_, lanes_);
+    if (left_over(call_)) {
+      for (int64_t i = 0; i < rows; i += kLanes<T>) {
+        store(exp_of_negative(hn::Sub(load(last_ + i), load(of_rows_ + i))), last_ + i);
+      }
+      const auto first = hn::FirstN(Tag<T>(), 1);
+      for (int64_t i = 0; i < rows; ++i) {
+        store(hn::IfThenElseZero(first, hn::Set(Tag<T>(), last_[i])), weights + i * score_ld_ + columns_);
+      }
+    }
+    reduce_lanes(lanes_, rows, of_rows_, Sum());
+    if (left_over(call_)) {
+      for (int64_t i = 0; i < rows; i += kLanes<T>) store(hn::Add(load(last_ + i), load(of_rows_ + i)), of_rows_ + i);
+    }
+    invert(of_rows_, rows);
+  }
+
+  void dots_of_last(const T* q, int64_t rows) {
+    for (int64_t i = 0; i < rows; ++i) {
+      auto sum = hn::Zero(Tag<T>());
+      for (int64_t k = 0; k < ld_; k += kLanes<T>) sum = hn::MulAdd(load(q + i * ld_ + k), load(last_key_ + k), sum);
+      store(sum, lanes_ + i * kLanes<T>);
+    }
+    reduce_lanes(lanes_, rows, last_, Sum());
+  }
+
+  const WindowCall& call_;
+  const WindowBias<T, S>& bias_;
+  int64_t ld_, score_ld_;
+  int64_t columns_;  // of the product
+  T *k_, *last_key_, *spare_;
+  T* lanes_;    // [rows,lanes], of what is reduced
+  T* of_rows_;  // the largest score of each row, then 1 over its sum
+  T* last_;     // the last column where it is left over
 };
 
 // The tokens of one window, and rows of qkv for them.
 template <typename S>
 class WindowRows {
  public:
-  // Room for what follows: `offsets` and `tokens` of every place, `pointers` of every place, zeros of a head's width.
+  // Room for what follows: `tokens` and two lists of pointers for every place, `columns` as long as a window is wide,
+  // zeros as wide as a row of qkv.
   struct Room {
     int64_t* tokens;
-    int64_t* offsets;
-    const S** pointers;
+    int64_t* columns;
+    const S** rows;
+    const S** outputs;
     S* zeros;
   };
 
-  WindowRows(const WindowCall& call, const Room& room) : call_(call), room_(room) {
-    memset(room.zeros, 0, static_cast<size_t>(call.head_width) * sizeof(S));
+  static size_t bytes(const WindowCall& call) {
+    return Arena::bytes_for<int64_t>(call.places()) + Arena::bytes_for<int64_t>(call.window_width) +
+           2 * Arena::bytes_for<const S*>(call.places()) + Arena::bytes_for<S>(3 * call.channels());
+  }
+
+  WindowRows(const WindowCall& call, Arena& arena)
+      : call_(call),
+        room_{.tokens = arena.take<int64_t>(call.places()),
+              .columns = arena.take<int64_t>(call.window_width),
+              .rows = arena.take<const S*>(call.places()),
+              .outputs = arena.take<const S*>(call.places()),
+              .zeros = arena.take<S>(3 * call.channels())} {
+    memset(room_.zeros, 0, static_cast<size_t>(3 * call.channels()) * sizeof(S));
   }
 
   void enter(int64_t image, int64_t window) {
-    image_ = static_cast<const S*>(call_.qkv) + image * call_.image_stride;
-    tokens_of_window(call_, window, room_.tokens);
-    for (int64_t i = 0; i < call_.places(); ++i) {
-      const int64_t token = room_.tokens[i];
-      room_.offsets[i] = token / call_.width * call_.row_stride + token % call_.width * call_.token_stride;
+    const S* from = static_cast<const S*>(call_.qkv) + image * call_.image_stride;
+    const S* pad = call_.pad_row == nullptr ? room_.zeros : static_cast<const S*>(call_.pad_row);
+    const int64_t top = window / call_.columns() * call_.window_height,
+                  left = window % call_.columns() * call_.window_width;
+    for (int64_t x = 0; x < call_.window_width; ++x) {
+      room_.columns[x] = token_of(left + x, call_.width, call_.window_width, call_.shift_width, call_.pad_first);
+    }
+    for (int64_t y = 0, i = 0; y < call_.window_height; ++y) {
+      const int64_t row = token_of(top + y, call_.height, call_.window_height, call_.shift_height, call_.pad_first);
+      for (int64_t x = 0; x < call_.window_width; ++x, ++i) {
+        const int64_t column = room_.columns[x];
+        const bool padding = row < 0 || column < 0;
+        room_.tokens[i] = padding ? kPadding : row * call_.width + column;
+        room_.rows[i] = padding ? pad : from + row * call_.row_stride + column * call_.token_stride;
+      }
     }
   }
 
-  // Rows of one head: part 0 queries, 1 keys, 2 values.
-  const S* const* of(int64_t part, int64_t head) {
-    const int64_t column = part * call_.channels() + head * call_.head_width;
-    const S* pad = call_.pad_row == nullptr ? room_.zeros : static_cast<const S*>(call_.pad_row) + column;
-    for (int64_t i = 0; i < call_.places(); ++i) {
-      room_.pointers[i] = room_.tokens[i] < 0 ? pad : image_ + room_.offsets[i] + column;
+  // A row of qkv for every place, in which a head begins at column(): part 0 queries, 1 keys, 2 values.
+  const S* const* rows() const { return room_.rows; }
+  int64_t column(int64_t part, int64_t head) const { return part * call_.channels() + head * call_.head_width; }
+
+  // Queries, keys and values of a head, which are soon to be read: tokens lie too far apart for the chip to guess.
+  void prefetch(int64_t head) const {
+    constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(S));
+    for (int64_t part = 0; part < 3; ++part) {
+      for (int64_t i = 0; i < call_.places(); ++i) {
+        const S* from = room_.rows[i] + column(part, head);
+        for (int64_t k = 0; k < call_.head_width; k += line) hwy::Prefetch(from + k);
+      }
     }
-    return room_.pointers;
   }
 
   // Rows of a contiguous [B,h,w,C] tensor; padding reads zeros.
-  const S* const* of_output(const S* image, int64_t head) {
+  const S* const* of_output(const S* image) {
     for (int64_t i = 0; i < call_.places(); ++i) {
-      room_.pointers[i] =
-          room_.tokens[i] < 0 ? room_.zeros : image + room_.tokens[i] * call_.channels() + head * call_.head_width;
+      room_.outputs[i] = room_.tokens[i] < 0 ? room_.zeros : image + room_.tokens[i] * call_.channels();
     }
-    return room_.pointers;
+    return room_.outputs;
   }
 
   int64_t token(int64_t place) const { return room_.tokens[place]; }
@@ -171,7 +289,6 @@ class WindowRows {
  private:
   const WindowCall& call_;
   Room room_;
-  const S* image_ = nullptr;
 };
 
 }  // namespace fovea::kernels::HWY_NAMESPACE

@@ -18,76 +18,69 @@ class WindowTask {
  public:
   WindowTask(const WindowCall& call, const WindowBias<T, S>& bias)
       : call_(call),
-        bias_(bias),
         places_(call.places()),
         ld_(round_up(call.head_width, kLanes<T>)),
         score_ld_(round_up(places_, kLanes<T>)),
-        group_(std::max<int64_t>(kTileRows[kTileVectors], kWindowScoresAtOnce / score_ld_)),
-        arena_(3 * Arena::bytes_for<T>(score_ld_ * ld_) + Arena::bytes_for<T>((kLanes<T> + 1) * ld_) +
-               Arena::bytes_for<T>(std::min(group_, places_) * (score_ld_ + ld_)) +
-               2 * Arena::bytes_for<int64_t>(places_) + Arena::bytes_for<const S*>(places_) + Arena::bytes_for<S>(ld_)),
+        group_(std::min(places_, std::max<int64_t>(kTileRows[kTileVectors], kWindowScoresAtOnce / score_ld_))),
+        arena_(2 * Arena::bytes_for<T>(score_ld_ * ld_) + Arena::bytes_for<T>(group_ * score_ld_) +
+               WindowWeights<T, S>::bytes(call, group_) + Arena::bytes_for<S*>(places_) +
+               2 * WindowRows<S>::bytes(call)),
         q_(arena_.take<T>(score_ld_ * ld_)),
-        k_(arena_.take<T>(score_ld_ * ld_)),
         v_(arena_.take<T>(score_ld_ * ld_)),
-        spare_(arena_.take<T>((kLanes<T> + 1) * ld_)),
-        scores_(arena_.take<T>(std::min(group_, places_) * (score_ld_ + ld_))),
-        mixed_(scores_ + std::min(group_, places_) * score_ld_),
-        rows_(call, {.tokens = arena_.take<int64_t>(places_),
-                     .offsets = arena_.take<int64_t>(places_),
-                     .pointers = arena_.take<const S*>(places_),
-                     .zeros = arena_.take<S>(ld_)}) {}
+        scores_(arena_.take<T>(group_ * score_ld_)),
+        weights_(call, bias, group_, arena_),
+        to_(arena_.take<S*>(places_)),
+        rows_{{call, arena_}, {call, arena_}} {}
 
-  void run(int64_t image, int64_t window, S* out) {
-    rows_.enter(image, window);
-    for (int64_t head = 0; head < call_.heads; ++head) {
-      pack_rows(rows_.of(0, head), places_, call_.head_width, q_, ld_);
-      pack_transposed(rows_.of(1, head), places_, call_.head_width, k_, spare_);
-      pack_rows(rows_.of(2, head), places_, call_.head_width, v_, ld_);
-      const Parts groups(places_, group_);
-      for (int64_t g = 0; g < groups.parts; ++g) {
-        group(window, head, groups.begin(g), groups.size(g), out + head * call_.head_width);
+  // Windows of all images, from `begin` to `end`.
+  void run(int64_t begin, int64_t end, S* out) {
+    enter(rows_[begin % 2], begin);
+    for (int64_t i = begin; i < end; ++i) {
+      auto &rows = rows_[i % 2], &next = rows_[(i + 1) % 2];
+      S* image = out + i / call_.windows() * call_.height * call_.width * call_.channels();
+      for (int64_t p = 0; p < places_; ++p) {
+        to_[p] = rows.token(p) < 0 ? nullptr : image + rows.token(p) * call_.channels();
+      }
+      for (int64_t head = 0; head < call_.heads; ++head) {
+        pack_rows(rows.rows(), places_, call_.head_width, q_, ld_, rows.column(0, head));
+        weights_.pack_keys(rows.rows(), rows.column(1, head));
+        pack_rows(rows.rows(), places_, call_.head_width, v_, ld_, rows.column(2, head));
+        if (head + 1 < call_.heads) {
+          rows.prefetch(head + 1);
+        } else if (i + 1 < end) {
+          enter(next, i + 1);
+          next.prefetch(0);
+        }
+        const Parts groups(places_, group_);
+        for (int64_t g = 0; g < groups.parts; ++g) group(i % call_.windows(), head, groups.begin(g), groups.size(g));
       }
     }
   }
 
  private:
-  void group(int64_t window, int64_t head, int64_t first, int64_t rows, S* out) {
-    const int64_t vectors = score_ld_ / kLanes<T>, width_vectors = ld_ / kLanes<T>;
-    multiply<>(Product<T>{rows, vectors, call_.head_width, q_ + first * ld_, ld_, k_, 0, scores_, score_ld_, false});
-    T sums[kWindowScoresAtOnce / kLanes<T>];
-    for (int64_t i = 0; i < rows; ++i) {
-      T* scores = scores_ + i * score_ld_;
-      sums[i] = bias_.exponentials(scores, vectors, window, head, first + i);
-    }
-    multiply<>(Product<T>{rows, width_vectors, places_, scores_, score_ld_, v_, ld_, mixed_, ld_, false});
-    for (int64_t i = 0; i < rows; ++i) {
-      const int64_t token = rows_.token(first + i);
-      if (token < 0) continue;
-      T* row = mixed_ + i * ld_;
-      scale_row(row, width_vectors, 1 / sums[i]);
-      store_row(row, call_.head_width, out + token * call_.channels());
-    }
+  void enter(WindowRows<S>& rows, int64_t i) const { rows.enter(i / call_.windows(), i % call_.windows()); }
+
+  void group(int64_t window, int64_t head, int64_t first, int64_t rows) {
+    const T* shares = weights_.weigh(q_ + first * ld_, window, head, first, rows, scores_);
+    multiply<>(Product<T>{rows, ld_ / kLanes<T>, places_, scores_, score_ld_, v_, ld_, nullptr, 0, false},
+               FinishRows<T, S>{shares, to_ + first, head * call_.head_width, call_.head_width});
   }
 
   const WindowCall& call_;
-  const WindowBias<T, S>& bias_;
   int64_t places_, ld_, score_ld_;
   int64_t group_;  // rows whose scores are held at once
   Arena arena_;
-  T *q_, *k_, *v_, *spare_, *scores_, *mixed_;
-  WindowRows<S> rows_;
+  T *q_, *v_, *scores_;
+  WindowWeights<T, S> weights_;
+  S** to_;                 // the output of each place, null for padding
+  WindowRows<S> rows_[2];  // of this window and the next
 };
 
 template <typename T, typename S>
 void window_forward_of(const WindowCall& call, void* out, const CpuRuntime& runtime) {
   const WindowBias<T, S> bias(call, runtime);
-  parallel(runtime, call.batch * call.windows(), [&](int64_t begin, int64_t end) {
-    WindowTask<T, S> task(call, bias);
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t image = i / call.windows();
-      task.run(image, i % call.windows(), static_cast<S*>(out) + image * call.height * call.width * call.channels());
-    }
-  });
+  parallel(runtime, call.batch * call.windows(),
+           [&](int64_t begin, int64_t end) { WindowTask<T, S>(call, bias).run(begin, end, static_cast<S*>(out)); });
 }
 
 void window_forward_of_type(const WindowCall& call, void* out, const CpuRuntime& runtime) {

@@ -17,42 +17,36 @@ class WindowBackwardTask {
   WindowBackwardTask(const WindowCall& call, const WindowGradients& gradients, const WindowBias<T, S>& bias)
       : call_(call),
         gradients_(gradients),
-        bias_(bias),
         places_(call.places()),
         ld_(round_up(call.head_width, kLanes<T>)),
         score_ld_(round_up(places_, kLanes<T>)),
-        arena_(8 * Arena::bytes_for<T>(score_ld_ * ld_) + Arena::bytes_for<T>((kLanes<T> + 1) * ld_) +
-               2 * Arena::bytes_for<T>(places_ * score_ld_) + 2 * Arena::bytes_for<int64_t>(places_) +
-               Arena::bytes_for<const S*>(places_) + Arena::bytes_for<S>(ld_)) {
-    for (T** block : {&q_, &k_, &turned_k_, &turned_v_, &grad_out_, &grads_[0], &grads_[1], &grads_[2]}) {
+        arena_(7 * Arena::bytes_for<T>(score_ld_ * ld_) + Arena::bytes_for<T>((kLanes<T> + 1) * ld_) +
+               2 * Arena::bytes_for<T>(places_ * score_ld_) + WindowWeights<T, S>::bytes(call, places_) +
+               WindowRows<S>::bytes(call)),
+        softmax_(call, bias, places_, arena_),
+        rows_(call, arena_) {
+    for (T** block : {&q_, &k_, &turned_v_, &grad_out_, &grads_[0], &grads_[1], &grads_[2]}) {
       *block = arena_.take<T>(score_ld_ * ld_);
     }
     spare_ = arena_.take<T>((kLanes<T> + 1) * ld_);
     weights_ = arena_.take<T>(places_ * score_ld_);
     grad_scores_ = arena_.take<T>(places_ * score_ld_);
-    room_ = {.tokens = arena_.take<int64_t>(places_),
-             .offsets = arena_.take<int64_t>(places_),
-             .pointers = arena_.take<const S*>(places_),
-             .zeros = arena_.take<S>(ld_)};
   }
 
   void run(int64_t part, int64_t head, int64_t image, int64_t window) {
-    WindowRows<S> rows(call_, room_);
-    rows.enter(image, window);
+    rows_.enter(image, window);
     const int64_t d = call_.head_width, vectors = score_ld_ / kLanes<T>, width = ld_ / kLanes<T>;
     const int64_t image_values = call_.height * call_.width * call_.channels();
-    pack_rows(rows.of(0, head), places_, d, q_, ld_);
-    pack_rows(rows.of(1, head), places_, d, k_, ld_);
-    pack_transposed(rows.of(1, head), places_, d, turned_k_, spare_);
-    pack_transposed(rows.of(2, head), places_, d, turned_v_, spare_);
-    pack_rows(rows.of_output(static_cast<const S*>(gradients_.grad_out) + image * image_values, head), places_, d,
-              grad_out_, ld_);
-    multiply<>(Product<T>{places_, vectors, d, q_, ld_, turned_k_, 0, weights_, score_ld_, false});
+    pack_rows(rows_.rows(), places_, d, q_, ld_, rows_.column(0, head));
+    pack_rows(rows_.rows(), places_, d, k_, ld_, rows_.column(1, head));
+    softmax_.pack_keys(rows_.rows(), rows_.column(1, head));
+    pack_transposed(rows_.rows(), places_, d, turned_v_, spare_, rows_.column(2, head));
+    pack_rows(rows_.of_output(static_cast<const S*>(gradients_.grad_out) + image * image_values), places_, d, grad_out_,
+              ld_, head * d);
     multiply<>(Product<T>{places_, vectors, d, grad_out_, ld_, turned_v_, 0, grad_scores_, score_ld_, false});
+    const T* shares = softmax_.weigh(q_, window, head, 0, places_, weights_);
     for (int64_t i = 0; i < places_; ++i) {
-      T* weights = weights_ + i * score_ld_;
-      const T sum = bias_.exponentials(weights, vectors, window, head, i);
-      gradient_of_scores(weights, grad_scores_ + i * score_ld_, vectors, 1 / sum);
+      gradient_of_scores(weights_ + i * score_ld_, grad_scores_ + i * score_ld_, vectors, shares[i]);
       if (gradients_.grad_bias != nullptr) add_to_bias(part, head, i);
     }
     multiply<>(Product<T>{places_, width, places_, grad_scores_, score_ld_, k_, ld_, grads_[0], ld_, false});
@@ -60,7 +54,7 @@ class WindowBackwardTask {
     multiply<true>(Product<T>{places_, width, places_, weights_, score_ld_, grad_out_, ld_, grads_[2], ld_, false});
     for (int64_t which = 0; which < 3; ++which) {
       if (which < 2) scale_row(grads_[which], places_ * width, static_cast<T>(call_.scale));
-      write(rows, part, image, which, head);
+      write(part, image, which, head);
     }
   }
 
@@ -87,13 +81,13 @@ class WindowBackwardTask {
     for (int64_t j = 0; j < places_; ++j) sums[j] += grad[j];
   }
 
-  void write(const WindowRows<S>& rows, int64_t part, int64_t image, int64_t which, int64_t head) {
+  void write(int64_t part, int64_t image, int64_t which, int64_t head) {
     const int64_t column = which * call_.channels() + head * call_.head_width;
     S* grad = static_cast<S*>(gradients_.grad_qkv) + image * call_.height * call_.width * 3 * call_.channels() + column;
     for (int64_t i = 0; i < places_; ++i) {
       const T* row = grads_[which] + i * ld_;
-      if (rows.token(i) >= 0) {
-        store_row(row, call_.head_width, grad + rows.token(i) * 3 * call_.channels());
+      if (rows_.token(i) >= 0) {
+        store_row(row, call_.head_width, grad + rows_.token(i) * 3 * call_.channels());
       } else if (gradients_.grad_pad != nullptr) {
         T* sums = static_cast<T*>(gradients_.grad_pad) + part * 3 * call_.channels() + column;
         for (int64_t k = 0; k < call_.head_width; ++k) sums[k] += row[k];
@@ -103,11 +97,11 @@ class WindowBackwardTask {
 
   const WindowCall& call_;
   const WindowGradients& gradients_;
-  const WindowBias<T, S>& bias_;
   int64_t places_, ld_, score_ld_;
   Arena arena_;
-  T *q_, *k_, *turned_k_, *turned_v_, *grad_out_, *grads_[3], *spare_, *weights_, *grad_scores_;
-  typename WindowRows<S>::Room room_;
+  WindowWeights<T, S> softmax_;
+  WindowRows<S> rows_;
+  T *q_, *k_, *turned_v_, *grad_out_, *grads_[3], *spare_, *weights_, *grad_scores_;
 };
 
 template <typename T, typename S>
