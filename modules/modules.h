@@ -46,6 +46,8 @@
 #include "fovea/modules/mixing/s4.h"
 #include "fovea/modules/mixing/scan.h"
 #include "fovea/modules/mixing/temporal_conv.h"
+#include "fovea/modules/parallel/process_group.h"
+#include "fovea/modules/parallel/ring_attention.h"
 #include "fovea/modules/patch/attention_pool.h"
 #include "fovea/modules/patch/block.h"
 #include "fovea/modules/patch/drop_path.h"

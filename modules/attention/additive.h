@@ -28,4 +28,8 @@ struct AdditiveAttentionResult {
 AdditiveAttentionResult additive_attention(const at::Tensor& query, const at::Tensor& keys, const at::Tensor& values,
                                            const at::Tensor& v, const AdditiveAttentionArgs& args = {});
 
+// One line a backend: its name, and either "runs" (for the first that accepts), "could run" or why it refuses.
+std::string explain_additive_backend(const at::Tensor& query, const at::Tensor& keys, const at::Tensor& values,
+                                     const at::Tensor& v, const AdditiveAttentionArgs& args = {});
+
 }  // namespace fovea

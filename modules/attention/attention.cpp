@@ -13,10 +13,24 @@ const BackendTable<at::Tensor, AttentionProblem>& attention_backends() {
   static const BackendTable<at::Tensor, AttentionProblem> table(
       "attention", {
                        {"cpu", cpu_refuses, cpu_attention},
+                       {"cuda", cuda_refuses, cuda_attention},
                        {"sdpa", sdpa_refuses, sdpa_attention},
                        {"reference", [](const AttentionProblem&) { return std::string(); },
                         [](const AttentionProblem& p) { return reference_attention(p).output; }},
                    });
+  return table;
+}
+
+const BackendTable<at::Tensor, AttentionRowsProblem>& rows_backends() {
+  static const BackendTable<at::Tensor, AttentionRowsProblem> table(
+      "rows of attention",
+      {
+          {"cuda", [](const AttentionRowsProblem& rows) { return cuda_refuses(rows.problem); }, cuda_attention_rows},
+          {"reference", [](const AttentionRowsProblem&) { return std::string(); },
+           [](const AttentionRowsProblem& rows) {
+             return attention_weights(select_queries(rows.problem, rows.queries));
+           }},
+      });
   return table;
 }
 
@@ -26,7 +40,7 @@ void record(const AttentionProblem& problem, const at::Tensor& output, const tor
   size_t index;
   {
     at::NoGradGuard no_grad;
-    index = recording::add(module, MapKind::tokens, attention_weights(select_queries(problem, queries)), queries);
+    index = recording::add(module, MapKind::tokens, rows_backends().run({problem, queries}), queries);
   }
   if (!recording::gradients(module) || !output.requires_grad()) return;
   const auto v = problem.v.detach().repeat_interleave(problem.heads_per_key(), 1);

@@ -20,33 +20,4 @@ std::string refuses(const at::Tensor& t) {
   return kernels::chip_refuses();
 }
 
-kernels::Number number(const at::Tensor& t) {
-  if (t.scalar_type() == at::kDouble) return kernels::Number::float64;
-  return t.scalar_type() == at::kFloat ? kernels::Number::float32 : kernels::Number::bfloat16;
-}
-
-at::ScalarType sum_type(const at::Tensor& t) {
-  return t.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
-
-at::Tensor with_adjacent_columns(const at::Tensor& t) {
-  return !t.defined() || t.stride(-1) == 1 || t.size(-1) == 1 ? t : t.contiguous();
-}
-
-namespace {
-
-int64_t stride_of(const at::Tensor& t, int64_t dim) {
-  return t.size(dim) == 1 ? 0 : t.stride(dim);
-}
-
-}  // namespace
-
-kernels::View view(const at::Tensor& t) {
-  return {t.const_data_ptr(), stride_of(t, 0), stride_of(t, 1), stride_of(t, 2)};
-}
-
-kernels::MutableView mutable_view(at::Tensor& t) {
-  return {t.data_ptr(), stride_of(t, 0), stride_of(t, 1), stride_of(t, 2)};
-}
-
 }  // namespace fovea::cpu

@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <vector>
+
 #include "fovea/modules/attention/attention.h"
 
 namespace fovea {
@@ -28,6 +30,9 @@ AttentionProblem validate(const at::Tensor& q, const at::Tensor& k, const at::Te
 // The bool mask of the problem with the causal one, or undefined where everything may be attended to.
 at::Tensor full_mask(const AttentionProblem& problem);
 
+// Throws Error(data) for a query that the problem has not.
+void check_queries(const AttentionProblem& problem, const std::vector<int64_t>& queries);
+
 // Only these query rows of the problem, causality turned into a mask.
 AttentionProblem select_queries(const AttentionProblem& problem, const std::vector<int64_t>& queries);
 
@@ -42,9 +47,18 @@ AttentionResult reference_attention(const AttentionProblem& problem);
 // The weights alone, in float32 at least, with the same policy on masks and NaN.
 at::Tensor attention_weights(const AttentionProblem& problem);
 
-// Rows of the table.
+// Some rows of the weights; empty: all.
+struct AttentionRowsProblem {
+  const AttentionProblem& problem;
+  const std::vector<int64_t>& queries;
+};
+
+// Rows of the tables.
 std::string cpu_refuses(const AttentionProblem& problem);
 at::Tensor cpu_attention(const AttentionProblem& problem);
+std::string cuda_refuses(const AttentionProblem& problem);
+at::Tensor cuda_attention(const AttentionProblem& problem);
+at::Tensor cuda_attention_rows(const AttentionRowsProblem& rows);  // [B,H,n,M], float32
 std::string sdpa_refuses(const AttentionProblem& problem);
 at::Tensor sdpa_attention(const AttentionProblem& problem);
 

@@ -1,18 +1,25 @@
 target_sources(fovea_modules PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/additive.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/additive_cpu.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/additive_cuda.cpp
   ${CMAKE_CURRENT_LIST_DIR}/attention.cpp
   ${CMAKE_CURRENT_LIST_DIR}/attention_cpu.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/attention_cuda.cpp
   ${CMAKE_CURRENT_LIST_DIR}/audit.cpp
   ${CMAKE_CURRENT_LIST_DIR}/class_attention.cpp
   ${CMAKE_CURRENT_LIST_DIR}/coverage.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cpu_runtime.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/cuda_runtime.cpp
   ${CMAKE_CURRENT_LIST_DIR}/decode.cpp
   ${CMAKE_CURRENT_LIST_DIR}/diagnostics.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/formula_gradients.cpp
   ${CMAKE_CURRENT_LIST_DIR}/hard.cpp
   ${CMAKE_CURRENT_LIST_DIR}/heads.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/kernel_tensors.cpp
   ${CMAKE_CURRENT_LIST_DIR}/local.cpp
   ${CMAKE_CURRENT_LIST_DIR}/masks.cpp
   ${CMAKE_CURRENT_LIST_DIR}/multi_head.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/part.cpp
   ${CMAKE_CURRENT_LIST_DIR}/recorder.cpp
   ${CMAKE_CURRENT_LIST_DIR}/recurrent_step.cpp
   ${CMAKE_CURRENT_LIST_DIR}/reference.cpp

@@ -4,6 +4,7 @@
 
 #include "fovea/modules/attention/masks.h"
 #include "fovea/modules/attention/problem.h"
+#include "fovea/modules/autocast.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/shape.h"
 
@@ -25,8 +26,11 @@ at::Tensor four_dimensions(const char* name, const at::Tensor& t, int64_t middle
 
 }  // namespace
 
-AttentionProblem validate(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionArgs& args) {
-  require(q.defined() && k.defined() && v.defined(), ErrorKind::data, "attention: q, k or v is undefined");
+AttentionProblem validate(const at::Tensor& given_q, const at::Tensor& given_k, const at::Tensor& given_v,
+                          const AttentionArgs& args) {
+  require(given_q.defined() && given_k.defined() && given_v.defined(), ErrorKind::data,
+          "attention: q, k or v is undefined");
+  const auto q = autocast(given_q), k = autocast(given_k), v = autocast(given_v);
   const bool shapes_fit = q.dim() == 4 && k.dim() == 4 && v.dim() == 4 && k.size(0) == q.size(0) &&
                           v.size(0) == q.size(0) && v.size(1) == k.size(1) && k.size(3) == q.size(3) &&
                           v.size(2) == k.size(2);
@@ -41,6 +45,11 @@ AttentionProblem validate(const at::Tensor& q, const at::Tensor& k, const at::Te
       toString(k.scalar_type()), toString(v.scalar_type()));
   require(k.device() == q.device() && v.device() == q.device(), ErrorKind::data,
           "attention: expected one device, got q {}, k {}, v {}", q.device().str(), k.device().str(), v.device().str());
+  for (const auto& [name, t] : {std::pair("mask", args.mask), {"key_lengths", args.key_lengths}, {"bias", args.bias}}) {
+    if (!t.defined()) continue;
+    require(t.device() == q.device(), ErrorKind::data, "attention: {} is on {}, q on {}", name, t.device().str(),
+            q.device().str());
+  }
   require(args.dropout >= 0 && args.dropout < 1, ErrorKind::usage, "attention: dropout {} does not lie in [0,1)",
           args.dropout);
 
@@ -87,13 +96,17 @@ at::Tensor full_mask(const AttentionProblem& problem) {
   return combine_masks(problem.mask, causal.view({1, 1, causal.size(0), causal.size(1)}));
 }
 
-AttentionProblem select_queries(const AttentionProblem& problem, const std::vector<int64_t>& queries) {
-  if (queries.empty()) return problem;
+void check_queries(const AttentionProblem& problem, const std::vector<int64_t>& queries) {
   const int64_t count = problem.q.size(2);
   for (const int64_t query : queries) {
     require(query >= 0 && query < count, ErrorKind::data, "attention: recorded query {} does not lie in 0…{}", query,
             count - 1);
   }
+}
+
+AttentionProblem select_queries(const AttentionProblem& problem, const std::vector<int64_t>& queries) {
+  if (queries.empty()) return problem;
+  check_queries(problem, queries);
   const auto index = at::tensor(queries, at::TensorOptions(at::kLong).device(problem.q.device()));
   const auto rows = [&](const at::Tensor& t) { return t.defined() && t.size(2) > 1 ? t.index_select(2, index) : t; };
   AttentionProblem selected = problem;

@@ -1,9 +1,12 @@
 #include "fovea/modules/channel/cbam.h"
 
+#include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
 #include "fovea/modules/attention/backend.h"
+#include "fovea/modules/autocast.h"
 #include "fovea/modules/channel/gate_cpu.h"
+#include "fovea/modules/channel/gate_cuda.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/shape.h"
 
@@ -67,40 +70,86 @@ Gated cbam_reference(const CbamProblem& problem) {
   return gated;
 }
 
+// What no kernel takes.
+std::string cbam_kernel_refuses(const CbamArgs& args) {
+  return args.arrangement == CbamArrangement::spatial_then_channel ? "the spatial gate before that of channels" : "";
+}
+
 std::string cbam_cpu_refuses(const CbamProblem& problem) {
-  const auto& [x, args] = problem;
+  const auto reason = cbam_kernel_refuses(problem.args);
+  return reason.empty() ? gate_cpu::refuses(problem.x) : reason;
+}
+
+std::string cbam_cuda_refuses(const CbamProblem& problem) {
+  const auto reason = gate_cuda::refuses(problem.x);
+  return reason.empty() ? cbam_kernel_refuses(problem.args) : reason;
+}
+
+gated_map::Weights weights_of(const CbamArgs& args) {
   const auto& mlp = args.mlp;
   const auto& spatial = args.spatial;
-  if (differentiates({x, mlp.fc1_weight, mlp.fc1_bias, mlp.fc2_weight, mlp.fc2_bias, spatial.weight,
-                      spatial.norm_weight, spatial.norm_bias})) {
-    return "gradients (it has no backward pass)";
+  return {mlp.fc1_weight, mlp.fc1_bias,        mlp.fc2_weight,   mlp.fc2_bias,
+          spatial.weight, spatial.norm_weight, spatial.norm_bias};
+}
+
+CbamArgs with_weights(CbamArgs args, const gated_map::Weights& w) {
+  args.mlp = {w[0], w[1], w[2], w[3], args.mlp.activation};
+  args.spatial.weight = w[4];
+  args.spatial.norm_weight = w[5];
+  args.spatial.norm_bias = w[6];
+  return args;
+}
+
+// The formula again, for gradients: what the first pass noted of the batch stays as it is.
+at::Tensor cbam_again(const at::Tensor& x, CbamArgs args) {
+  auto& spatial = args.spatial;
+  for (auto* statistic : {&spatial.running_mean, &spatial.running_var}) {
+    if (statistic->defined()) *statistic = statistic->clone();
   }
-  if (args.arrangement == CbamArrangement::spatial_then_channel) return "the spatial gate before that of channels";
-  return gate_cpu::refuses(x);
+  return cbam_reference({x, args}).output;
 }
 
 // The tensor between the gates is never written: what the spatial gate pools is x times the first gate.
-Gated cbam_on_cpu(const CbamProblem& problem) {
+Gated cbam_by(const gated_map::Kernels& kernels, const CbamProblem& problem) {
   const auto& [x, args] = problem;
-  Gated gated;
+  using gated_map::Pooled;
+  using gated_map::Weights;
+  gated_map::Problem p{.kernels = kernels,
+                       .x = x,
+                       .weights = weights_of(args),
+                       .pooled_scaled = args.arrangement != CbamArrangement::parallel};
+  // Without the weights: the functions are given those that autograd follows.
+  const auto rest = with_weights(args, Weights(p.weights.size()));
   if (has_channel(args)) {
-    const auto pooled = gate_cpu::over_pixels(x, /*largest=*/true);
-    gated.channel_gate = channel_gate(pooled.mean, pooled.largest, args);
+    p.channel_gate = [rest](const Pooled& pooled, const Weights& weights) {
+      return channel_gate(pooled.mean, pooled.largest, with_weights(rest, weights));
+    };
   }
   if (has_spatial(args)) {
-    const bool parallel = args.arrangement == CbamArrangement::parallel;
-    const auto pooled = gate_cpu::over_channels(x, parallel ? at::Tensor() : gated.channel_gate);
-    gated.spatial_gate = spatial_gate(pooled.mean, pooled.largest, args);
+    p.pixel_gate = [rest](const Pooled& pooled, const Weights& weights) {
+      return spatial_gate(pooled.mean, pooled.largest, with_weights(rest, weights));
+    };
   }
-  gated.output = gate_cpu::scaled(x, gated.channel_gate, gated.spatial_gate);
-  return gated;
+  p.formula = [rest](const at::Tensor& map, const Weights& weights) {
+    return cbam_again(map, with_weights(rest, weights));
+  };
+  const auto gated = gated_map::run(p);
+  return {gated.output, gated.channel_gate, gated.pixel_gate};
 }
 
 const BackendTable<Gated, CbamProblem>& cbam_backends() {
   static const BackendTable<Gated, CbamProblem> table(
-      "cbam", {{"cpu", cbam_cpu_refuses, cbam_on_cpu},
+      "cbam", {{"cpu", cbam_cpu_refuses, [](const CbamProblem& p) { return cbam_by(gate_cpu::kernels(), p); }},
+               {"cuda", cbam_cuda_refuses, [](const CbamProblem& p) { return cbam_by(gate_cuda::kernels(), p); }},
                {"reference", [](const CbamProblem&) { return std::string(); }, cbam_reference}});
   return table;
+}
+
+CbamArgs autocast_weights(CbamArgs args, const at::Tensor& x) {
+  if (!x.defined()) return args;
+  args.mlp = detail::autocast_mlp(args.mlp, x);
+  args.spatial.weight = autocast_like(args.spatial.weight, x);
+  return args;
 }
 
 void check(const at::Tensor& x, const CbamArgs& args) {
@@ -138,17 +187,21 @@ at::Tensor SpatialScore::operator()(const at::Tensor& pooled) const {
                         /*cudnn_enabled=*/true);
 }
 
-at::Tensor cbam(const at::Tensor& x, const CbamArgs& args) {
+at::Tensor cbam(const at::Tensor& x, const CbamArgs& given) {
+  const auto args = autocast_weights(given, x);
   check(x, args);
-  const bool differentiable =
-      recording::differentiable(args.channel_module) || recording::differentiable(args.spatial_module);
-  const auto gated = cbam_backends().run({x, args}, differentiable ? "reference" : args.backend);
+  const auto plain = [](const torch::nn::Module* module) {
+    return recording::differentiable(module) || recording::gradients(module);
+  };
+  const bool reference = plain(args.channel_module) || plain(args.spatial_module);
+  const auto gated = cbam_backends().run({x, args}, reference ? "reference" : args.backend);
   if (has_channel(args)) detail::record_gate(args.channel_module, MapKind::channel, gated.channel_gate, x);
   if (has_spatial(args)) detail::record_gate(args.spatial_module, MapKind::spatial, gated.spatial_gate, x);
   return gated.output;
 }
 
-std::string explain_cbam(const at::Tensor& x, const CbamArgs& args) {
+std::string explain_cbam(const at::Tensor& x, const CbamArgs& given) {
+  const auto args = autocast_weights(given, x);
   check(x, args);
   return cbam_backends().explain({x, args});
 }

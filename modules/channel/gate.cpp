@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "fovea/modules/autocast.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/shape.h"
 
@@ -42,6 +43,13 @@ void check_input(const char* layer, const at::Tensor& x, int64_t channels, const
   check_feature_map(layer, x);
   require(x.size(1) == channels, ErrorKind::data, "{}: x must be [B,{},h,w], got {}", layer, channels, shape_text(x));
   if (parameter.defined()) check_weight(layer, "its parameter", parameter, x);
+}
+
+SqueezeMlp autocast_mlp(SqueezeMlp mlp, const at::Tensor& x) {
+  for (auto* weight : {&mlp.fc1_weight, &mlp.fc1_bias, &mlp.fc2_weight, &mlp.fc2_bias}) {
+    *weight = autocast_like(*weight, x);
+  }
+  return mlp;
 }
 
 void check_statistics(const char* layer, const at::Tensor& x, bool training) {

@@ -51,6 +51,9 @@ void check_input(const char* layer, const at::Tensor& x, int64_t channels, const
 void check_weight(const char* function, const char* name, const at::Tensor& weight, const at::Tensor& x);
 void check_mlp(const char* function, const SqueezeMlp& mlp, const at::Tensor& x);
 
+// The weights in the type of x where autocast is on.
+SqueezeMlp autocast_mlp(SqueezeMlp mlp, const at::Tensor& x);
+
 // A batch norm over pooled channels has nothing to normalise by in a training batch of one image: Error(usage).
 void check_statistics(const char* layer, const at::Tensor& x, bool training);
 

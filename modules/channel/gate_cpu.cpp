@@ -8,6 +8,10 @@
 namespace fovea::gate_cpu {
 namespace {
 
+using gated_map::GateGradient;
+using gated_map::GivenGradients;
+using gated_map::Pooled;
+
 kernels::FeatureMap map_of(const at::Tensor& x) {
   return {.type = cpu::number(x),
           .batch = x.size(0),
@@ -21,45 +25,79 @@ at::Tensor sums(const at::Tensor& x, at::IntArrayRef sizes) {
   return at::empty(sizes, at::TensorOptions(cpu::sum_type(x)));
 }
 
-// A gate in the type of the sums.
-at::Tensor wide(const at::Tensor& gate, const at::Tensor& x) {
-  return gate.defined() ? gate.to(cpu::sum_type(x)).contiguous() : gate;
-}
-
 const void* data_of(const at::Tensor& t) {
   return t.defined() ? t.const_data_ptr() : nullptr;
+}
+
+void* data_for(at::Tensor& t) {
+  return t.defined() ? t.data_ptr() : nullptr;
+}
+
+Pooled over_pixels(const at::Tensor& x, bool largest) {
+  Pooled pooled{.mean = sums(x, {x.size(0), x.size(1)})};
+  if (largest) pooled.largest = sums(x, pooled.mean.sizes());
+  kernels::pool_pixels(map_of(x), pooled.mean.data_ptr(), data_for(pooled.largest), cpu::runtime());
+  return pooled;
+}
+
+Pooled over_channels(const at::Tensor& x, const at::Tensor& channel_gate) {
+  Pooled pooled{.mean = sums(x, {x.size(0), 1, x.size(2), x.size(3)})};
+  pooled.largest = sums(x, pooled.mean.sizes());
+  kernels::pool_channels(map_of(x), data_of(channel_gate), pooled.mean.data_ptr(), pooled.largest.data_ptr(),
+                         cpu::runtime());
+  return pooled;
+}
+
+at::Tensor scaled(const at::Tensor& x, const at::Tensor& channel_gate, const at::Tensor& pixel_gate) {
+  auto out = at::empty_like(x);
+  kernels::scale_map(map_of(x), data_of(channel_gate), data_of(pixel_gate), out.data_ptr(), cpu::runtime());
+  return out;
+}
+
+kernels::MapGradients gradients_of(const GivenGradients& given) {
+  const auto pooled = [](const gated_map::PooledGradient& g) {
+    return kernels::PooledGradient{data_of(g.mean), data_of(g.largest), data_of(g.maximum), data_of(g.count)};
+  };
+  return {.grad_out = given.grad_out.const_data_ptr(),
+          .channel_gate = data_of(given.channel_gate),
+          .pixel_gate = data_of(given.pixel_gate),
+          .pooled_scaled = given.pooled_scaled,
+          .over_channels = pooled(given.over_channels),
+          .over_pixels = pooled(given.over_pixels)};
+}
+
+GateGradient of_pixel_gate(const GivenGradients& given, const at::Tensor& maximum) {
+  GateGradient found{.grad = sums(given.x, {given.x.size(0), 1, given.x.size(2), given.x.size(3)})};
+  if (maximum.defined()) found.count = at::empty_like(found.grad);
+  kernels::pixel_gate_gradient(map_of(given.x), gradients_of(given), data_of(maximum), found.grad.data_ptr(),
+                               data_for(found.count), cpu::runtime());
+  return found;
+}
+
+GateGradient of_channel_gate(const GivenGradients& given, const at::Tensor& maximum) {
+  GateGradient found{.grad = sums(given.x, {given.x.size(0), given.x.size(1)})};
+  if (maximum.defined()) found.count = at::empty_like(found.grad);
+  kernels::channel_gate_gradient(map_of(given.x), gradients_of(given), data_of(maximum), found.grad.data_ptr(),
+                                 data_for(found.count), cpu::runtime());
+  return found;
+}
+
+at::Tensor of_map(const GivenGradients& given) {
+  auto grad_x = at::empty_like(given.x);
+  kernels::map_gradient(map_of(given.x), gradients_of(given), grad_x.data_ptr(), cpu::runtime());
+  return grad_x;
 }
 
 }  // namespace
 
 std::string refuses(const at::Tensor& x) {
-  if (const auto reason = cpu::refuses(x); !reason.empty()) return reason;
-  if (x.numel() == 0) return "a dimension is empty";
-  if (!x.is_contiguous() && !x.is_contiguous(at::MemoryFormat::ChannelsLast)) {
-    return "neither contiguous nor channels last";
-  }
-  return "";
+  const auto reason = cpu::refuses(x);
+  return reason.empty() ? gated_map::refuses(x) : reason;
 }
 
-Pooled over_pixels(const at::Tensor& x, bool largest) {
-  auto mean = sums(x, {x.size(0), x.size(1)});
-  auto top = largest ? sums(x, mean.sizes()) : at::Tensor();
-  kernels::pool_pixels(map_of(x), mean.data_ptr(), largest ? top.data_ptr() : nullptr, cpu::runtime());
-  return {mean.to(x.scalar_type()), largest ? top.to(x.scalar_type()) : top};
-}
-
-Pooled over_channels(const at::Tensor& x, const at::Tensor& gate) {
-  const auto gates = wide(gate, x);
-  auto mean = sums(x, {x.size(0), 1, x.size(2), x.size(3)}), top = sums(x, mean.sizes());
-  kernels::pool_channels(map_of(x), data_of(gates), mean.data_ptr(), top.data_ptr(), cpu::runtime());
-  return {mean.to(x.scalar_type()), top.to(x.scalar_type())};
-}
-
-at::Tensor scaled(const at::Tensor& x, const at::Tensor& channel_gate, const at::Tensor& pixel_gate) {
-  const auto of_channels = wide(channel_gate, x), of_pixels = wide(pixel_gate, x);
-  auto out = at::empty_like(x);
-  kernels::scale_map(map_of(x), data_of(of_channels), data_of(of_pixels), out.data_ptr(), cpu::runtime());
-  return out;
+const gated_map::Kernels& kernels() {
+  static const gated_map::Kernels table{over_pixels, over_channels, scaled, of_pixel_gate, of_channel_gate, of_map};
+  return table;
 }
 
 }  // namespace fovea::gate_cpu

@@ -7,6 +7,8 @@ target_sources(fovea_modules PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/factory.cpp
   ${CMAKE_CURRENT_LIST_DIR}/gate.cpp
   ${CMAKE_CURRENT_LIST_DIR}/gate_cpu.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/gate_cuda.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/gated_map.cpp
   ${CMAKE_CURRENT_LIST_DIR}/gather_excite.cpp
   ${CMAKE_CURRENT_LIST_DIR}/global_context.cpp
   ${CMAKE_CURRENT_LIST_DIR}/selective_kernel.cpp

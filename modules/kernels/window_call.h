@@ -32,6 +32,9 @@ struct WindowCall {
   const int64_t* table_index = nullptr;  // [W²,W²]; null, on a GPU: Swin's, of the places' distance, row by row
   const void* bias = nullptr;            // [H,W²,W²]
   const void* complete_bias = nullptr;   // [windows,H,W²,W²], the shift mask in it
+  double dropout = 0;  // as AttentionCall's, of head h of window w of image b as head (b·windows + w)·H + h
+  uint64_t seed = 0;
+  uint64_t offset = 0;
 
   constexpr int64_t rows() const { return (height + window_height - 1) / window_height; }  // of windows
   constexpr int64_t columns() const { return (width + window_width - 1) / window_width; }

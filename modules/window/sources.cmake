@@ -8,6 +8,8 @@ target_sources(fovea_modules PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/window_attention.cpp
   ${CMAKE_CURRENT_LIST_DIR}/window_attention_layer.cpp
   ${CMAKE_CURRENT_LIST_DIR}/window_cpu.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/window_cuda.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/window_function.cpp
   ${CMAKE_CURRENT_LIST_DIR}/window_layout.cpp
   ${CMAKE_CURRENT_LIST_DIR}/window_reference.cpp
   ${CMAKE_CURRENT_LIST_DIR}/window_sdpa.cpp)

@@ -7,6 +7,7 @@
 #include "fovea/modules/attention/backend.h"
 #include "fovea/modules/attention/heads.h"
 #include "fovea/modules/attention/recorder.h"
+#include "fovea/modules/autocast.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/shape.h"
 #include "fovea/modules/window/partition.h"
@@ -97,6 +98,7 @@ const BackendTable<at::Tensor, WindowProblem>& window_backends() {
   static const BackendTable<at::Tensor, WindowProblem> table(
       "window_attention", {
                               {"cpu", window_cpu_refuses, window_cpu},
+                              {"cuda", window_cuda_refuses, window_cuda},
                               {"sdpa", window_sdpa_refuses, window_sdpa},
                               {"reference", [](const WindowProblem&) { return std::string(); },
                                [](const WindowProblem& p) { return reference_window_attention(p).output; }},
@@ -158,7 +160,8 @@ WindowLayout window_layout(int64_t height, int64_t width, const WindowArgs& args
   return layout;
 }
 
-at::Tensor window_attention(const at::Tensor& qkv, const WindowArgs& args) {
+at::Tensor window_attention(const at::Tensor& given, const WindowArgs& args) {
+  const auto qkv = autocast(given);
   const auto problem = validate(qkv, args);
   const auto layout = window_layout(qkv.size(1), qkv.size(2), args);
   const auto in_place = [&](const at::Tensor& output) {
@@ -177,7 +180,7 @@ at::Tensor window_attention(const at::Tensor& qkv, const WindowArgs& args) {
 }
 
 std::string explain_window_backend(const at::Tensor& qkv, const WindowArgs& args) {
-  return window_backends().explain(validate(qkv, args));
+  return window_backends().explain(validate(autocast(qkv), args));
 }
 
 }  // namespace fovea

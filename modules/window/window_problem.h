@@ -38,6 +38,8 @@ at::Tensor window_weights(const WindowProblem& problem);
 // Rows of the table.
 std::string window_cpu_refuses(const WindowProblem& problem);
 at::Tensor window_cpu(const WindowProblem& problem);
+std::string window_cuda_refuses(const WindowProblem& problem);
+at::Tensor window_cuda(const WindowProblem& problem);
 std::string window_sdpa_refuses(const WindowProblem& problem);
 at::Tensor window_sdpa(const WindowProblem& problem);
 

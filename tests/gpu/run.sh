@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the CUDA kernels on a GPU: every case of tests/simt, compute-sanitizer's four tools on few of each, the benchmark
-# table. Needs nvcc, make and this repository alone. Without a GPU or nvcc it says so and ends well.
+# table. Needs nvcc, make and this repository alone. Without a GPU or nvcc it says so and ends well. Where there is a
+# LibTorch with CUDA, the cases of the glue run as well.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -28,3 +29,12 @@ else
   echo "compute-sanitizer: not installed, left out"
 fi
 "$build/bench"
+
+torch=${Torch_DIR:+$Torch_DIR/../../..}
+torch=${torch:-$(python3 -c 'import torch; print(torch.__path__[0])' 2>/dev/null || true)}
+if [[ ! -e $torch/lib/libtorch_cuda.so ]]; then
+  echo "glue: left out, there is no LibTorch with CUDA (Torch_DIR, or a python3 that has torch)"
+  exit 0
+fi
+make --no-print-directory -f tests/gpu/Makefile -j"$(nproc)" NVCC="$nvcc" BUILD="$build" TORCH="$torch" glue
+"$build/glue_cases"

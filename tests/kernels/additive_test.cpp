@@ -3,11 +3,12 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <random>
 
 #include "fovea/tests/kernels/cases.h"
-#include "fovea/tests/support/expect_error.h"
+#include "fovea/tests/support/gradcheck.h"
 
 namespace fovea::testing {
 namespace {
@@ -116,15 +117,111 @@ TEST(AdditiveKernel, MaskedKeysAreNotReadAndNaNThatIsSeenStays) {
   EXPECT_EQ(run(c, "cpu").weights.abs().max().item<double>(), 0);
 }
 
-TEST(AdditiveKernel, RepeatsToTheBitAndRefusesGradients) {
-  AdditiveCase c(6);
+// The gradients of context and weights, both weighed by fixed numbers.
+std::vector<at::Tensor> gradients(const AdditiveCase& c, at::ScalarType type, const char* backend) {
+  AdditiveCase leaves = c;
+  std::vector<at::Tensor> all;
+  for (auto* t : {&leaves.query, &leaves.keys, &leaves.values, &leaves.v}) {
+    all.push_back(*t = t->to(type).detach().requires_grad_());
+  }
+  const auto result = run(leaves, backend);
+  const auto weighed = [&](const at::Tensor& t) {
+    return (t * at::cos(at::arange(t.numel(), at::kDouble)).view(t.sizes()).to(type)).sum();
+  };
+  (weighed(result.context) + weighed(result.weights)).backward();
+  std::vector<at::Tensor> grads;
+  for (const auto& leaf : all) grads.push_back(leaf.grad());
+  return grads;
+}
+
+TEST(AdditiveKernel, GradientsEqualTheFormulaOnSeededCases) {
+  for (uint64_t seed = 0; seed < case_count(120); ++seed) {
+    const AdditiveCase c(seed + 50'000);
+    const auto type = c.query.scalar_type();
+    const auto expected = gradients(c, at::kDouble, "reference"), plain = gradients(c, type, "reference"),
+               got = gradients(c, type, "cpu");
+    for (size_t i = 0; i < got.size(); ++i) {
+      const double bound = std::max(3 * largest_error(plain[i], expected[i]),
+                                    3 * error_floor(expected[i].to(type), c.v.size(0) + c.values.size(2)));
+      ASSERT_LE(largest_error(got[i], expected[i]), bound) << c.name << " gradient " << i;
+    }
+  }
+}
+
+TEST(AdditiveKernel, GradientsEqualCentralDifferences) {
+  struct Shape {
+    int64_t batch, shared, n, m, a, e;
+    bool masked;
+  };
+  for (const auto& s : std::vector<Shape>{
+           {1, 1, 1, 1, 1, 1, false}, {2, 2, 1, 5, 3, 2, true}, {3, 1, 2, 6, 9, 1, true}, {2, 2, 3, 2, 2, 9, false}}) {
+    at::manual_seed(s.m);
+    AdditiveCase c(0);
+    c.mask = at::Tensor();
+    if (s.masked) {
+      c.mask = at::rand({s.batch, s.m}) > 0.4;
+      c.mask.select(0, 0).fill_(false);  // a fully masked row
+    }
+    const auto draw = [](at::IntArrayRef shape) { return at::randn(shape, at::kDouble); };
+    const auto f = [&](const std::vector<at::Tensor>& in) {
+      c.query = in[0];
+      c.keys = in[1];
+      c.values = in[2];
+      c.v = in[3];
+      const auto result = run(c, "cpu");
+      return at::cat({result.context.flatten(), result.weights.flatten()});
+    };
+    EXPECT_LE(gradient_error(
+                  f, {draw({s.batch, s.n, s.a}), draw({s.shared, s.m, s.a}), draw({s.shared, s.m, s.e}), draw({s.a})}),
+              1e-5)
+        << s.m;
+  }
+}
+
+TEST(AdditiveKernel, GradientsCanBeDifferentiatedAgain) {
+  AdditiveCase c(0);
+  c.mask = at::Tensor();
+  at::manual_seed(4);
+  const auto gradient_of = [&](const std::vector<at::Tensor>& in) {
+    const at::AutoGradMode differentiate(true);
+    c.query = in[0];
+    c.keys = in[1];
+    c.values = in[2];
+    c.v = in[3];
+    return torch::autograd::grad({run(c, "cpu").context.pow(3).sum()}, {in[1]}, {}, /*retain_graph=*/true,
+                                 /*create_graph=*/true)[0];
+  };
+  const auto draw = [](at::IntArrayRef shape) { return at::randn(shape, at::kDouble); };
+  EXPECT_LE(gradient_error(gradient_of, {draw({1, 2, 3}), draw({1, 3, 3}), draw({1, 3, 2}), draw({3})}), 1e-5);
+}
+
+// Masked keys and values are not read on the way back either, and get no gradient.
+TEST(AdditiveKernel, MaskedKeysHaveNoGradient) {
+  AdditiveCase c(3);
+  for (const auto type : {at::kFloat, at::kBFloat16, at::kDouble}) {
+    c.query = at::randn({2, 2, 40}).to(type);
+    c.keys = at::randn({2, 9, 40}).to(type);
+    c.values = at::randn({2, 9, 111}).to(type);
+    c.v = at::randn({40}).to(type);
+    c.mask = (at::arange(9) < 7).view({1, 9});
+    const auto expected = gradients(c, type, "cpu");
+    c.keys.narrow(1, 7, 2).fill_(NAN);
+    c.values.narrow(1, 7, 2).fill_(INFINITY);
+    const auto got = gradients(c, type, "cpu");
+    for (size_t i = 0; i < got.size(); ++i) EXPECT_TRUE(same_bits(got[i], expected[i])) << i;
+    for (const size_t i : {1, 2}) EXPECT_EQ(got[i].narrow(1, 7, 2).abs().max().item<double>(), 0);
+  }
+}
+
+TEST(AdditiveKernel, RepeatsToTheBit) {
+  const AdditiveCase c(6);
   EXPECT_TRUE(repeats([&] {
     const auto result = run(c, "cpu");
-    return std::vector<at::Tensor>{result.context, result.weights};
+    auto all = gradients(c, c.query.scalar_type(), "cpu");
+    all.push_back(result.context);
+    all.push_back(result.weights);
+    return all;
   }));
-  c.v.requires_grad_();
-  EXPECT_ERROR(run(c, "cpu"), ErrorKind::usage, "cpu refuses: gradients");
-  EXPECT_TRUE(run(c, "").context.requires_grad());
 }
 
 }  // namespace

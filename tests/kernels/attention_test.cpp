@@ -66,6 +66,35 @@ TEST(AttentionKernel, GradientsEqualTheFormulaOnSeededCases) {
   }
 }
 
+// Steps of decoding, which pack nothing, and one row more, which does; the gradient reads log Σ exp.
+TEST(AttentionKernel, FewRowsEqualTheFormula) {
+  for (const auto type : kTypes) {
+    for (int64_t n = 1; n <= 7; ++n) {
+      for (const int64_t m : {1, 15, 16, 17, 196, 300}) {
+        at::manual_seed(n * m);
+        // Heads are views of one projection; two of them share keys.
+        const auto q = at::randn({2, n, 4, 64}).to(type).transpose(1, 2),
+                   kv = at::randn({2, m, 3, 2, 32}).to(type).permute({2, 0, 3, 1, 4});
+        const auto k = at::cat({kv[0], kv[1]}, -1), v = at::randn({2, m, 2, 16}).to(type).transpose(1, 2);
+        const auto results = [&](at::ScalarType computed, const char* backend) {
+          std::vector<at::Tensor> leaves;
+          for (const auto& t : {q, k, v}) leaves.push_back(t.to(computed).detach().requires_grad_());
+          const auto out = attention(leaves[0], leaves[1], leaves[2], {.backend = backend});
+          out.sum().backward();
+          return std::vector<at::Tensor>{out.detach(), leaves[0].grad(), leaves[1].grad(), leaves[2].grad()};
+        };
+        const auto expected = results(at::kDouble, "reference"), plain = results(type, "reference"),
+                   got = results(type, "cpu");
+        for (size_t i = 0; i < got.size(); ++i) {
+          const double bound =
+              std::max(3 * largest_error(plain[i], expected[i]), 3 * error_floor(expected[i].to(type), 64));
+          ASSERT_LE(largest_error(got[i], expected[i]), bound) << n << "x" << m << " " << toString(type) << " " << i;
+        }
+      }
+    }
+  }
+}
+
 TEST(AttentionKernel, GradientsEqualCentralDifferences) {
   struct Shape {
     int64_t n, m, key_heads, group, d, e;

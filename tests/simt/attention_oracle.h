@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "fovea/modules/kernels/attention_call.h"
+#include "fovea/tests/simt/dropout_oracle.h"
 #include "fovea/tests/simt/harness.h"
 
 namespace fovea::kernels::testing {
@@ -229,21 +230,6 @@ struct AttentionCase {
   uint64_t dropout_seed = 0, dropout_offset = 0;
 };
 
-// Philox 4×32-10 as the paper gives it: which of the 4 numbers of a counter (row and column with bit 3 cleared, head,
-// offset) belongs to a weight.
-inline uint32_t drawn(uint64_t row, uint64_t column, uint64_t head, uint64_t offset, uint64_t seed) {
-  uint64_t c[4] = {row & ~8ull, column & ~8ull, head, offset & 0xffffffff};
-  uint64_t k0 = seed & 0xffffffff, k1 = (seed >> 32) ^ (offset >> 32);
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t m0 = 0xD2511F53ull * c[0], m1 = 0xCD9E8D57ull * c[2];
-    const uint64_t next[4] = {(m1 >> 32) ^ c[1] ^ k0, m1 & 0xffffffff, (m0 >> 32) ^ c[3] ^ k1, m0 & 0xffffffff};
-    for (int i = 0; i < 4; ++i) c[i] = next[i];
-    k0 = (k0 + 0x9E3779B9ull) & 0xffffffff;
-    k1 = (k1 + 0xBB67AE85ull) & 0xffffffff;
-  }
-  return static_cast<uint32_t>(c[((row & 8) != 0 ? 2 : 0) + ((column & 8) != 0 ? 1 : 0)]);
-}
-
 // Everything that the kernels compute, contiguous.
 struct Expected {
   std::vector<double> out, log_sum, weights, grad_q, grad_k, grad_v, grad_bias;
@@ -268,10 +254,8 @@ inline Expected oracle(const AttentionCase& c) {
       const double bias = c.bias_of(b, h, i, key);
       score[j] = bias == -INFINITY ? -INFINITY : dot * c.scale() + bias;
       top = std::max(top, score[j]);
-      const bool drops =
-          s.dropout > 0 && drawn(static_cast<uint64_t>(i), j, static_cast<uint64_t>(b * H + h), c.dropout_offset,
-                                 c.dropout_seed) < std::floor(s.dropout * 4294967296.0);
-      keep[j] = drops ? 0 : 1 / (1 - s.dropout);
+      keep[j] = kept(s.dropout, {static_cast<uint64_t>(i), j, static_cast<uint64_t>(b * H + h)}, c.dropout_offset,
+                     c.dropout_seed);
     }
     if (top == -INFINITY) continue;
     for (const double each : score) sum += std::exp(each - top);

@@ -6,3 +6,9 @@ set(FOVEA_KERNEL_CASES
   ${CMAKE_CURRENT_LIST_DIR}/excite_cases.cpp
   ${CMAKE_CURRENT_LIST_DIR}/gates_cases.cpp
   ${CMAKE_CURRENT_LIST_DIR}/window_cases.cpp)
+
+# The same with LibTorch's tensors.
+set(FOVEA_GLUE_CASES
+  ${CMAKE_CURRENT_LIST_DIR}/glue_attention_cases.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/glue_gates_cases.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/glue_window_cases.cpp)

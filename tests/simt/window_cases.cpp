@@ -18,7 +18,8 @@ WindowShape random_shape(Random& random, uint64_t seed) {
                 .strided = random.pick({0, 0, 1}) == 1,
                 .heads = random.pick({1, 2, 3}),
                 .head_width = random.pick({1, 8, 16, 20, 32, 40}),
-                .bias = static_cast<BiasKind>(random.pick({0, 1, 1, 2, 3, 4}))};
+                .bias = static_cast<BiasKind>(random.pick({0, 1, 1, 2, 3, 4})),
+                .dropout = random.pick({0, 0, 1}) == 1 ? 0.3 : 0.0};
   s.shift_height = random.coin() ? s.window_height / 2 : 0;
   s.shift_width = random.coin() ? s.window_width / 2 : 0;
   if (seed % 30 == 0)

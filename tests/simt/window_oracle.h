@@ -5,6 +5,7 @@
 #include <array>
 
 #include "fovea/modules/kernels/window_call.h"
+#include "fovea/tests/simt/dropout_oracle.h"
 #include "fovea/tests/simt/harness.h"
 
 namespace fovea::kernels::testing {
@@ -17,6 +18,7 @@ struct WindowShape {
   bool pad_first = false, has_pad_row = false, strided = false;
   int64_t heads = 1, head_width = 1;
   BiasKind bias = BiasKind::none;
+  double dropout = 0;
 };
 
 struct WindowCase {
@@ -63,7 +65,10 @@ struct WindowCase {
             .pad_first = shape.pad_first,
             .heads = shape.heads,
             .head_width = shape.head_width,
-            .scale = 1 / std::sqrt(static_cast<double>(shape.head_width))};
+            .scale = 1 / std::sqrt(static_cast<double>(shape.head_width)),
+            .dropout = shape.dropout,
+            .seed = 0x123456789abcdef,
+            .offset = 5};
   }
 
   WindowCall call() const {
@@ -106,7 +111,8 @@ struct WindowCase {
                             s.heads, s.head_width, static_cast<int64_t>(s.bias)}) {
       text += " " + std::to_string(n);
     }
-    return text + (s.pad_first ? " pad first" : "") + (s.has_pad_row ? " pad row" : "") + (s.strided ? " strided" : "");
+    return text + (s.pad_first ? " pad first" : "") + (s.has_pad_row ? " pad row" : "") +
+           (s.strided ? " strided" : "") + (s.dropout > 0 ? " dropout" : "");
   }
 
   WindowShape shape;
@@ -190,10 +196,13 @@ inline WindowExpected oracle(const WindowCase& k) {
       const auto grad_out = [&](int64_t a) { return t < 0 ? 0.0 : k.grad_out[row + a]; };
       for (int64_t j = 0; j < P; ++j) {
         const double weight = p[static_cast<size_t>(j)] /= sum;
+        const double keep =
+            kept(c.dropout, {static_cast<uint64_t>(i), static_cast<uint64_t>(j), static_cast<uint64_t>(at)}, c.offset,
+                 c.seed);
         for (int64_t a = 0; a < d; ++a) {
-          if (t >= 0) x.out[static_cast<size_t>(row + a)] += weight * get(2, j, a);
-          grad[static_cast<size_t>(j)] += grad_out(a) * get(2, j, a);
-          add(2, j, a, weight * grad_out(a));
+          if (t >= 0) x.out[static_cast<size_t>(row + a)] += weight * keep * get(2, j, a);
+          grad[static_cast<size_t>(j)] += keep * grad_out(a) * get(2, j, a);
+          add(2, j, a, weight * keep * grad_out(a));
         }
         shared += weight * grad[static_cast<size_t>(j)];
       }

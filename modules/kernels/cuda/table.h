@@ -13,6 +13,8 @@ namespace fovea::kernels::cuda {
 struct Table {
   size_t size = sizeof(Table);  // as the library was built; another one belongs to another version
 
+  // Null: the kernels run on this device (its number) for such rows of at most so many columns; else why not.
+  Status (*chip_refuses)(int device, Number type, int64_t columns);
   decltype(&cuda::pooling_workspace) pooling_workspace;
   decltype(&cuda::pool_pixels) pool_pixels;
   decltype(&cuda::pool_channels) pool_channels;

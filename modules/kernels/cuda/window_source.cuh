@@ -47,7 +47,8 @@ class Windowed {
         keys(all.queries()),
         width(static_cast<int>(all.call.head_width)),
         value_width(static_cast<int>(all.call.head_width)),
-        scale(static_cast<float>(all.call.scale)) {
+        scale(static_cast<float>(all.call.scale)),
+        dropout(all.call.dropout, all.call.seed, all.call.offset, problem) {
     const int high = static_cast<int>(all.call.window_height), wide = static_cast<int>(all.call.window_width);
     const int down = static_cast<int>(all.call.shift_height), right = static_cast<int>(all.call.shift_width);
     const int height = static_cast<int>(all.call.height), across = static_cast<int>(all.call.width);
@@ -183,7 +184,7 @@ class Windowed {
  public:
   const int queries, keys, width, value_width;
   const float scale;
-  const Dropout dropout = {};
+  const Dropout dropout;
 };
 
 }  // namespace fovea::kernels::cuda
