@@ -22,6 +22,10 @@ struct TokenDrawing {
 };
 std::span<const TokenDrawing> token_drawings();
 
+// Which pairs of 48 tokens the sparse patterns leave, and when they meet in a ring of processes.
+std::vector<GalleryPanel> pattern_panels();
+std::vector<GalleryPanel> ring_panels();
+
 // Every map that a layer of make_channel_attention records on a map of 16 channels and 8×8 pixels with three spots.
 std::vector<GalleryPanel> slot_drawing(const std::string& name);
 

@@ -9,7 +9,6 @@ namespace {
 
 constexpr int64_t kTokenCount = 24, kWidth = 16, kHeads = 2;
 constexpr int64_t kRows = 4, kColumns = 6;  // of the tokens on a grid
-constexpr int64_t kPattern = 48;            // tokens of the sparse patterns
 
 using Panels = std::vector<GalleryPanel>;
 
@@ -50,7 +49,8 @@ Panels recorded(const std::string& title, Layer& layer, Run run, const std::stri
   const at::NoGradGuard no_grad;
   const AttentionRecorder recorder(*layer);
   run(layer);
-  return {panel(title, recorder.maps().at(0).weights[0].mean(0), "attention weight", x_axis)};
+  const auto matrix = recorder.maps().at(0).weights[0].mean(0);
+  return {panel(title, matrix, "attention weight", x_axis, matrix.size(0) == 1 ? "query" : kTargetAxis)};
 }
 
 // How strongly each output token depends on each input token: the norm of its gradient.
@@ -220,21 +220,6 @@ Panels content_position() {
   return panels;
 }
 
-Panels patterns() {
-  const auto one = [](const char* title, const SparsityPattern& pattern) {
-    return panel(title, pattern.mask(), "1: the query may look");
-  };
-  return {one("sliding", sliding_pattern(kPattern, 4)),
-          one("dilated", sliding_pattern(kPattern, 4, 3)),
-          one("sliding | global", sliding_pattern(kPattern, 3) | global_pattern(kPattern, {0, 20})),
-          one("random", random_pattern(kPattern, 6, 1)),
-          one("BigBird", big_bird_pattern(kPattern, {.block = 4, .random_blocks = 1})),
-          one("strided", strided_pattern(kPattern, 7)),
-          one("fixed", fixed_pattern(kPattern, 8, 2)),
-          one("neighbourhood of a 6 by 8 grid", grid_pattern(6, 8, 1)),
-          one("sliding & causal", sliding_pattern(kPattern, 6) & causal_pattern(kPattern))};
-}
-
 at::Tensor by_features(const LinearAttentionArgs& args) {
   return linear_attention(heads(), heads(), one_hot_values(), args)[0].mean(0);
 }
@@ -335,7 +320,8 @@ const TokenDrawing drawings[] = {
                       LogRelativeBias({.heads = kHeads, .window = {kRows, kColumns}, .hidden = 32}), grid_places());
      }},
     {"pattern: sliding, dilated, global, random, BigBird, strided, fixed, 2-D neighbourhood; union and intersection",
-     patterns},
+     pattern_panels},
+    {"ring", ring_panels},
     {"linear", [] { return Panels{panel("linear, elu + 1", by_features({}))}; }},
     {"causal linear", [] { return Panels{panel("causal linear", by_features({.causal = true}))}; }},
     {"FAVOR+", performer},

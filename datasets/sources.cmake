@@ -8,6 +8,7 @@ target_sources(fovea_datasets PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/image_folder.cpp
   ${CMAKE_CURRENT_LIST_DIR}/labelled_data.cpp
   ${CMAKE_CURRENT_LIST_DIR}/labels.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/pathfinder/pathfinder.cpp
   ${CMAKE_CURRENT_LIST_DIR}/scenes/captions.cpp
   ${CMAKE_CURRENT_LIST_DIR}/scenes/compose.cpp
   ${CMAKE_CURRENT_LIST_DIR}/scenes/cutout.cpp
