@@ -6,8 +6,8 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
+#include "fovea/apps/answers.h"
 #include "fovea/apps/arguments.h"
 #include "fovea/apps/batch.h"
 #include "fovea/apps/command.h"
@@ -141,13 +141,10 @@ class Program {
 };
 
 void append_json(nlohmann::ordered_json& list, const CaptionAnswer& answer) {
-  if (!answer.error.empty()) list.push_back({{"image", answer.path}, {"error", answer.error}});
-  for (const Caption& caption : answer.captions) {
-    if (!answer.error.empty()) break;
-    list.push_back({{"image", answer.path},
-                    {"generated_text", caption.text},
-                    {"token_ids", caption.generated.tokens},
-                    {"score", caption.generated.score}});
+  if (!answer.error.empty()) {
+    list.push_back({{"image", answer.path}, {"error", answer.error}});
+  } else {
+    append_captions(list, answer.path, answer.captions);
   }
 }
 
@@ -196,8 +193,7 @@ int run(const CaptionArguments& arguments, const CommonOptions& common) {
     }
     progress.update(static_cast<int64_t>(first + batch.size()));
   }
-  // A path that is no UTF-8 cannot stand in JSON as it is.
-  if (arguments.json) print_output(list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  if (arguments.json) print_output(as_text(list));
   return result.exit_code();
 }
 

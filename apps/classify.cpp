@@ -2,8 +2,8 @@
 #include <ATen/ATen.h>
 
 #include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
 
+#include "fovea/apps/answers.h"
 #include "fovea/apps/arguments.h"
 #include "fovea/apps/batch.h"
 #include "fovea/apps/command.h"
@@ -73,11 +73,7 @@ std::string as_table(const ClassifyAnswer& answer) {
 
 nlohmann::ordered_json as_json(const ClassifyAnswer& answer) {
   if (!answer.error.empty()) return {{"image", answer.path}, {"error", answer.error}};
-  auto predictions = nlohmann::ordered_json::array();
-  for (const Prediction& prediction : answer.predictions) {
-    predictions.push_back({{"label", prediction.label}, {"index", prediction.index}, {"score", prediction.score}});
-  }
-  return {{"image", answer.path}, {"predictions", std::move(predictions)}};
+  return predictions_json(answer.path, answer.predictions);
 }
 
 int run(const ClassifyOptions& options, const CommonOptions& common) {
@@ -102,8 +98,7 @@ int run(const ClassifyOptions& options, const CommonOptions& common) {
     }
     progress.update(static_cast<int64_t>(first + batch.size()));
   }
-  // A path that is no UTF-8 cannot stand in JSON as it is.
-  if (options.json) print_output(list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  if (options.json) print_output(as_text(list));
   return result.exit_code();
 }
 

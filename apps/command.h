@@ -32,5 +32,6 @@ Command add_models(CLI::App& program, CommonOptions& common);
 Command add_train(CLI::App& program, CommonOptions& common);
 Command add_gallery(CLI::App& program, CommonOptions& common);
 Command add_scenes(CLI::App& program, CommonOptions& common);
+Command add_serve(CLI::App& program, CommonOptions& common);
 
 }  // namespace fovea

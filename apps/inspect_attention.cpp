@@ -3,8 +3,8 @@
 
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
+#include "fovea/apps/answers.h"
 #include "fovea/apps/batch.h"
 #include "fovea/apps/inspect.h"
 #include "fovea/apps/output.h"
@@ -16,8 +16,6 @@
 
 namespace fovea {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 struct Inspection {
   std::vector<AttentionMap> maps;
@@ -62,32 +60,6 @@ std::string as_table(const Inspection& found, const InspectArguments& arguments,
       "alike. CLS, registers: the weight that patches give them. saturated: rows with one weight above 0.999.\n";
   for (const std::string& line : found.warnings) text += "warning: " + line + "\n";
   return text;
-}
-
-Json as_json(const Inspection& found, const InspectArguments& arguments, const Network& network) {
-  const PreprocessOptions& size = network.info.preprocess;
-  Json root = {{"image", arguments.attention}, {"model", network.info.name}, {"input", {size.height, size.width}},
-               {"layers", Json::array()},      {"warnings", found.warnings}, {"pictures", found.pictures}};
-  for (const LayerProfile& layer : found.layers) {
-    Json heads = Json::array();
-    for (const HeadProfile& head : layer.heads) {
-      heads.push_back({{"entropy", head.entropy},
-                       {"distance", head.distance},
-                       {"cls", head.first},
-                       {"registers", head.registers},
-                       {"saturated", head.saturated},
-                       {"class", name(head.kind)},
-                       {"idle", head.idle},
-                       {"twin", head.twin ? Json(*head.twin) : Json()}});
-    }
-    root["layers"].push_back({{"path", layer.path},
-                              {"grid", {layer.grid.height, layer.grid.width}},
-                              {"window", layer.window},
-                              {"even_distance", layer.even_distance},
-                              {"finite", layer.finite},
-                              {"heads", std::move(heads)}});
-  }
-  return root;
 }
 
 // Layers × heads of one measure; empty where no head has it.
@@ -181,7 +153,9 @@ int inspect_attention(const InspectArguments& arguments, const CommonOptions& co
   found.warnings = health_warnings(found.layers);
   if (!arguments.output.empty()) write_pictures(found, arguments, network);
   if (arguments.json) {
-    print_output(as_json(found, arguments, network).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    auto answer = attention_json(arguments.attention, network.info, found.layers);
+    answer["pictures"] = found.pictures;
+    print_output(as_text(answer));
     return 0;
   }
   print_output(as_table(found, arguments, network));

@@ -28,6 +28,7 @@ struct OverlayArguments {
   std::optional<int64_t> query;
   std::string target;  // a class: its label or index
   std::string output;
+  bool contours = false;
   bool force = false;
 };
 
@@ -80,7 +81,8 @@ std::string draw_heat(const Image& image, const OverlayArguments& options, const
   if (target) seen.heat.detail += (seen.heat.detail.empty() ? "for " : ", for ") + network.label(*target);
   const Rectangle seen_part = crop_geometry(image.width, image.height, size).in_original();
   return encode_png(
-      draw_overlay(image, seen.heat, {.title = prediction_line(network, seen.logits), .seen = seen_part}));
+      draw_overlay(image, seen.heat,
+                   {.title = prediction_line(network, seen.logits), .seen = seen_part, .contours = options.contours}));
 }
 
 std::string draw(const std::string& path, const OverlayArguments& options, const Network& network) {
@@ -105,6 +107,7 @@ void check_method(const OverlayArguments& options) {
     refuse(options.head.has_value(), method.head, "--head");
     refuse(options.query.has_value(), method.query, "--query");
     refuse(!options.target.empty(), method.target, "--class");
+    refuse(options.contours, method.name != "channel", "--contours");
   }
 }
 
@@ -160,6 +163,8 @@ Command add_overlay(CLI::App& program, CommonOptions& common) {
               "The token whose view is drawn, CLS and its kin counted first; CLS or the mean of all unless given");
   app->add_option("--class", options->target, "Label or index of the class asked about; the most likely unless given")
       ->type_name("CLASS");
+  app->add_flag("--contours", options->contours,
+                "Lines where the map is at a quarter, half and three quarters of its scale");
   app->add_flag("--force", options->force, "Replace files that were not written by this command");
   add_model_options(*app, options->network.model);
   app->add_option("--labels", options->network.labels, "Names of the classes, one a line")->type_name("FILE");

@@ -1,7 +1,4 @@
 // fovea report: one page of HTML with predictions, every map that the network has, and how far to trust them.
-#include <ATen/ATen.h>
-#include <c10/core/InferenceMode.h>
-
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <fstream>
@@ -9,16 +6,13 @@
 #include "fovea/apps/arguments.h"
 #include "fovea/apps/batch.h"
 #include "fovea/apps/command.h"
-#include "fovea/apps/network.h"
+#include "fovea/apps/look.h"
 #include "fovea/apps/output.h"
 #include "fovea/apps/progress.h"
 #include "fovea/apps/signals.h"
-#include "fovea/captioning/models/caption.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/weights/output_file.h"
 #include "fovea/vision/draw/draw.h"
-#include "fovea/vision/draw/report.h"
-#include "fovea/vision/explain/methods.h"
 
 namespace fovea {
 namespace {
@@ -34,76 +28,29 @@ struct ReportArguments {
   bool force = false;
 };
 
-// The page shows layers, heads and points of plain attention itself.
-bool shown_by_layers(const std::string& method) {
-  return method == "attention" || method == "gradient-attention";
-}
-
 // What looks at the pictures: a network that classifies, one that writes, or both.
 struct Viewers {
   std::optional<Network> network;
-  std::vector<ExplainMethod> methods;
+  LookOptions look;
   std::optional<LoadedCaptioner> captioner;
   Runtime runtime;
 };
 
 Viewers load_viewers(const ReportArguments& options, const Runtime& runtime) {
-  Viewers viewers{.runtime = runtime};
+  Viewers viewers{.look = {.top_k = options.top_k, .scores = !options.no_scores}, .runtime = runtime};
   if (options.captioner.empty() || !options.network.model.model.empty()) {
     viewers.network = load_network(options.network, runtime);
-    const PreprocessOptions& size = viewers.network->info.preprocess;
-    viewers.methods = methods_for(*viewers.network->model, size.height, size.width);
+    viewers.look.methods = methods_to_show(*viewers.network);
   }
-  if (!options.captioner.empty()) {
-    viewers.captioner = load_captioner(options.captioner);
-    torch::nn::Module& module = viewers.captioner->model->module();
-    if (!runtime.device.is_cpu() || runtime.dtype != at::kFloat) module.to(runtime.device, runtime.dtype);
-  }
+  if (!options.captioner.empty()) viewers.captioner = load_captioner(options.captioner, runtime);
   return viewers;
 }
 
-void write_words(ReportImage& report, const ReportArguments& options, const LoadedCaptioner& captioner,
-                 const Runtime& runtime) {
-  const c10::InferenceMode inference;
-  const auto x = preprocess(report.picture, captioner.preprocess).unsqueeze(0).to(runtime.device, runtime.dtype);
-  const auto captions = caption(captioner, x, {.generation = {.max_length = 0, .beams = options.beams}, .maps = true});
-  report.captioner = captioner.name;
-  report.words_seen = crop_geometry(report.picture.width, report.picture.height, captioner.preprocess).in_original();
-  for (const CaptionWord& word : captions.front().front().words) {
-    report.words.push_back({.text = printable(word.text),
-                            .map = {.values = word.heat.clone(),
-                                    .method = "caption",
-                                    .detail = fmt::format("where \"{}\" was read", printable(word.text)),
-                                    .unit = "attention weight"}});
-  }
-}
-
-void classify(ReportImage& report, const ReportArguments& options, const Network& network,
-              const std::vector<ExplainMethod>& methods) {
-  const PreprocessOptions& size = network.info.preprocess;
-  report.model = network.info.name;
-  report.seen = crop_geometry(report.picture.width, report.picture.height, size).in_original();
-  const auto x = preprocess(report.picture, size).unsqueeze(0).to(network.runtime.device, network.runtime.dtype);
-  Evidence evidence = gather_evidence(*network.model, x);
-  for (Prediction& one : network.best(evidence.logits[0], options.top_k)) {
-    report.predictions.push_back({.label = std::move(one.label), .score = one.score});
-  }
-  report.maps = std::move(evidence.maps);
-  for (const ExplainMethod& method : methods) {
-    if (shown_by_layers(method.name) || stop_signal() != 0) continue;
-    ReportHeat heat{.map = explain(*network.model, x, {.method = method.name}).heat, .summary = method.summary};
-    if (!options.no_scores) {
-      heat.score = faithfulness(*network.model, x, heat.map.values, evidence.targets[0]);
-    }
-    report.heats.push_back(std::move(heat));
-  }
-}
-
-ReportImage look_at(const std::string& path, const ReportArguments& options, const Viewers& viewers) {
+ReportImage show(const std::string& path, const ReportArguments& options, const Viewers& viewers) {
   ReportImage report{.name = printable(std::filesystem::path(path).filename().string()),
                      .picture = load_image(path, options.images)};
-  if (viewers.network) classify(report, options, *viewers.network, viewers.methods);
-  if (viewers.captioner) write_words(report, options, *viewers.captioner, viewers.runtime);
+  if (viewers.network) look_at(report, *viewers.network, viewers.look);
+  if (viewers.captioner) read_words(report, *viewers.captioner, viewers.runtime, options.beams);
   return report;
 }
 
@@ -125,7 +72,7 @@ int run(const ReportArguments& options, const CommonOptions& common) {
   Progress progress("report", static_cast<int64_t>(options.images.paths.size()));
   for (size_t i = 0; i < options.images.paths.size() && stop_signal() == 0; ++i) {
     try {
-      images.push_back(look_at(options.images.paths[i], options, viewers));
+      images.push_back(show(options.images.paths[i], options, viewers));
     } catch (...) {
       result.add_failure(options.images.paths[i]);
     }

@@ -38,3 +38,18 @@ function(fovea_compile_options target)
     target_link_options(${target} PUBLIC -fsanitize=${FOVEA_SANITIZE})
   endif()
 endfunction()
+
+# fovea_embed(TARGET NAME FILE) makes the file a string of the target: `extern const char* const NAME` in namespace fovea.
+function(fovea_embed target name file)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
+  file(READ "${file}" content)
+  set(source "${PROJECT_BINARY_DIR}/generated/${name}.cpp")
+  file(CONFIGURE OUTPUT "${source}" CONTENT
+"namespace fovea {
+extern const char* const ${name};
+const char* const ${name} = R\"page(${content})page\";
+}  // namespace fovea
+" @ONLY)
+  set_source_files_properties("${source}" PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+  target_sources(${target} PRIVATE "${source}")
+endfunction()

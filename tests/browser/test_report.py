@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -17,19 +16,9 @@ FOVEA = Path(os.environ["FOVEA_BIN"]) / "fovea"
 sys.path.insert(0, str(Path(os.environ["FOVEA_SOURCE"]) / "tests/captioning"))
 import small_captioner  # noqa: E402
 
+from page import control, pixels, says, slide  # noqa: E402
+
 SAMPLES = Path(os.environ["FOVEA_SOURCE"]) / "datasets/samples"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService("/usr/bin/chromedriver"))
-    yield driver
-    driver.quit()
 
 
 def write_report(folder, model):
@@ -52,23 +41,6 @@ def open_page(browser, path, width=1280):
     browser.get_log("browser"), browser.get_log("performance")
     browser.get(path.as_uri())
     WebDriverWait(browser, 20).until(lambda b: all(node.text for node in b.find_elements(By.CSS_SELECTOR, "[role=status]")))
-
-
-def says(browser):
-    return browser.find_element(By.ID, "image0-say").text
-
-
-def pixels(browser):
-    return browser.execute_script("return document.getElementById('image0-canvas').toDataURL()")
-
-
-def control(browser, name):
-    return browser.find_element(By.ID, f"image0-{name}")
-
-
-def slide(browser, name, value):
-    browser.execute_script("arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))",
-                           control(browser, name), value)
 
 
 def test_nothing_is_asked_of_the_network_and_nothing_goes_wrong(browser, pages):

@@ -52,6 +52,17 @@ def test_layers_and_heads_differ(photograph, tmp_path):
     assert len({(tmp_path / name / "cat.attention.png").read_bytes() for name in ("0", "last", "path")}) == 1
 
 
+def test_contours(photograph, tmp_path):
+    assert overlay(photograph, tmp_path / "plain").returncode == 0
+    assert overlay(photograph, tmp_path / "lines", "--contours").returncode == 0
+    plain, lines = (np.asarray(Image.open(tmp_path / name / "cat.attention.png")).astype(int) for name in ("plain", "lines"))
+    changed = (plain != lines).any(axis=2)
+    assert 0.002 < changed.mean() < 0.2
+    assert {tuple(color) for color in np.unique(lines[changed], axis=0)} <= {(20, 20, 20), (255, 255, 255)}
+    refused(overlay(photograph, tmp_path / "out", "--contours", method="channel", model="fovea_seresnet_fashion"), USAGE,
+            "--method channel takes no --contours")
+
+
 @pytest.mark.parametrize("method", ["relevance", "gradcam"])
 def test_classes_and_queries_differ(photograph, tmp_path, method):
     more = [[], ["--class", "Bag"], ["--class", "0"]] + ([["--query", "9"]] if method == "relevance" else [])

@@ -163,6 +163,30 @@ TEST(Overlay, BlendsByStrength) {
   EXPECT_NEAR(strong[2], 0.6 * 37, 1.5);
 }
 
+TEST(Overlay, ContoursStandAtTheTicksOfTheBar) {
+  const Image original = plain(500, 400, {100, 0, 0});
+  const HeatMap map = heat(at::tensor({0.0f, 1.0f}).view({1, 2}));  // rises from 0 at pixel 125 to 1 at pixel 375
+  const PixelBox box = layout_of(original, map).picture;
+  const Image without = draw_overlay(original, map), with = draw_overlay(original, map, {.contours = true});
+  std::vector<int64_t> starts;
+  std::vector<Color> colors;
+  for (int64_t x = 0; x < box.width; ++x) {
+    const Color color = pixel(with, box.left + x, box.top + 100);
+    if (color == pixel(without, box.left + x, box.top + 100)) continue;
+    if (starts.empty() || x > starts.back() + 10) {
+      starts.push_back(x);
+      colors.push_back(color);
+    }
+  }
+  ASSERT_EQ(starts.size(), 3u);
+  for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(static_cast<double>(starts[i]), 125 + 62.5 * (i + 1), 3);
+  EXPECT_EQ(colors, (std::vector<Color>{{255, 255, 255}, {20, 20, 20}, {20, 20, 20}}));
+  // What the network did not see has none.
+  const OverlayOptions part{.seen = Rectangle{.left = 300, .top = 0, .width = 100, .height = 400}, .contours = true};
+  const Image partly = draw_overlay(original, map, part);
+  for (int64_t x = 0; x < 300; ++x) ASSERT_NE(pixel(partly, box.left + x, box.top + 100), (Color{255, 255, 255}));
+}
+
 TEST(Overlay, AFixedRangeMakesPicturesComparable) {
   const Image original = plain(500, 400, {0, 0, 0});
   const HeatMap weak = heat(at::tensor({0.0f, 0.1f}).view({1, 2}));

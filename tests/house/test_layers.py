@@ -65,7 +65,7 @@ def test_a_planted_fault_is_found(path, line):
 
 def format_commands():
     commands = json.loads((BUILD / "compile_commands.json").read_text())
-    return [command for command in commands if re.search(r"fovea_(formats|text|kernels|attention_kernel|pictures|program)\.dir", command["command"])]
+    return [command for command in commands if re.search(r"fovea_(formats|text|kernels|attention_kernel|pictures|program|http)\.dir", command["command"])]
 
 
 def test_file_parsers_know_no_torch():

@@ -34,16 +34,49 @@ std::vector<Tap> taps(int64_t pixels, double start, double length, int64_t count
   return result;
 }
 
-// [h,w] steps of the colour map, fractional; a map of one value is all 0.
-std::vector<float> color_steps(const std::vector<float>& values, const Scale& scale) {
-  std::vector<float> steps(values.size());
-  const float* value = values.data();
-  const double spread = scale.high - scale.low;
-  for (float& step : steps) {
-    const double share = spread > 0 ? (static_cast<double>(*value++) - scale.low) / spread : 0;
-    step = static_cast<float>(255 * std::clamp(share, 0.0, 1.0));
+// Steps of the colour map, 0…255 and fractional, at every pixel of a picture.
+class Field {
+ public:
+  Field(const cv::Mat& picture, const Heat& heat, const Rectangle& seen, const Scale& scale)
+      : width_(heat.width),
+        steps_(heat.values.size()),
+        columns_(taps(picture.cols, seen.left, seen.width, heat.width)),
+        rows_(taps(picture.rows, seen.top, seen.height, heat.height)),
+        between_(heat.width) {
+    const float* value = heat.values.data();
+    const double spread = scale.high - scale.low;
+    for (float& step : steps_) {  // a map of one value is all 0
+      const double share = spread > 0 ? (static_cast<double>(*value++) - scale.low) / spread : 0;
+      step = static_cast<float>(255 * std::clamp(share, 0.0, 1.0));
+    }
   }
-  return steps;
+
+  // Of the pixels of row y; below 0 where the network saw nothing.
+  void read(int y, std::vector<float>& line) {
+    const Tap& row = rows_[y];
+    for (int64_t x = 0; x < width_; ++x) {
+      const float above = steps_[row.first * width_ + x];
+      between_[x] = above + row.weight * (steps_[row.second * width_ + x] - above);
+    }
+    line.resize(columns_.size());
+    for (size_t x = 0; x < line.size(); ++x) {
+      const Tap& column = columns_[x];
+      const float left = between_[column.first];
+      line[x] = row.seen && column.seen ? left + column.weight * (between_[column.second] - left) : -1;
+    }
+  }
+
+ private:
+  int64_t width_;
+  std::vector<float> steps_;  // of the cells
+  std::vector<Tap> columns_;
+  std::vector<Tap> rows_;
+  std::vector<float> between_;  // cells of one row of pixels
+};
+
+// Between which two inner ticks of the colour bar; −1 where the network saw nothing.
+int band(float step) {
+  return step < 0 ? -1 : std::min(static_cast<int>(step * (kBarTicks - 1) / 255), kBarTicks - 2);
 }
 
 void grey_out(cv::Vec3b& pixel) {
@@ -74,33 +107,41 @@ Scale scale_of(const Heat& heat, const OverlayOptions& options) {
 
 void blend_heat(cv::Mat& picture, const Heat& heat, const Rectangle& seen, const Scale& scale,
                 const OverlayOptions& options) {
-  const int64_t height = heat.height;
-  const int64_t width = heat.width;
-  const std::vector<float> steps = color_steps(heat.values, scale);
-  const std::vector<Tap> columns = taps(picture.cols, seen.left, seen.width, width);
-  const std::vector<Tap> rows = taps(picture.rows, seen.top, seen.height, height);
+  Field field(picture, heat, seen, scale);
   const auto colors = color_table(options.colors);
-  std::vector<float> line(width);
+  std::vector<float> steps;
   for (int y = 0; y < picture.rows; ++y) {
-    const Tap& row = rows[y];
-    for (int64_t x = 0; x < width; ++x) {
-      const float above = steps[row.first * width + x];
-      line[x] = above + row.weight * (steps[row.second * width + x] - above);
-    }
+    field.read(y, steps);
     auto* pixel = picture.ptr<cv::Vec3b>(y);
-    for (int x = 0; x < picture.cols; ++x, ++pixel) {
-      const Tap& column = columns[x];
-      if (!row.seen || !column.seen) {
-        grey_out(*pixel);
+    for (const float step : steps) {
+      if (step < 0) {
+        grey_out(*pixel++);
         continue;
       }
-      const float step = line[column.first] + column.weight * (line[column.second] - line[column.first]);
       const cv::Vec3b color = colors[std::lround(step)];
       const float opacity = static_cast<float>(options.opacity * (kWeakest + (1 - kWeakest) * step / 255));
       for (int c = 0; c < 3; ++c) {
         const float base = (*pixel)[c];
         (*pixel)[c] = static_cast<uint8_t>(std::lround(base + opacity * (static_cast<float>(color[c]) - base)));
       }
+      ++pixel;
+    }
+  }
+}
+
+void draw_contours(cv::Mat& picture, const Heat& heat, const Rectangle& seen, const Scale& scale, double thickness) {
+  Field field(picture, heat, seen, scale);
+  const int line = std::max(1, static_cast<int>(std::lround(thickness)));
+  std::vector<float> here, below;
+  for (int y = 0; y + line < picture.rows; ++y) {
+    field.read(y, here);
+    field.read(y + line, below);
+    for (int x = 0; x + line < picture.cols; ++x) {
+      const auto [low, high] =
+          std::minmax({band(here[x]), band(here[x + line]), band(below[x]), band(below[x + line])});
+      if (low < 0 || low == high) continue;
+      picture.at<cv::Vec3b>(y, x) =
+          cv::Vec3b::all(2 * high >= kBarTicks - 1 ? 20 : 255);  // dark where the map is bright
     }
   }
 }

@@ -20,13 +20,12 @@ void draw_color_bar(cv::Mat& canvas, const Layout& layout, const Heat& heat, con
     const int64_t step = (255 * (last - y) + last / 2) / last;  // the greatest value at the top
     canvas(cv::Rect(bar.left, bar.top + y, bar.width, 1)).setTo(colors[step]);
   }
-  constexpr int kTicks = 5;
   const int64_t thickness = std::max<int64_t>(1, std::lround(layout.em / 14));
   const int64_t length = std::lround(layout.em * 0.4);
   const int64_t right = bar.left + bar.width;
   double widest = 0;
-  for (int i = 0; i < kTicks; ++i) {
-    const double share = static_cast<double>(i) / (kTicks - 1);
+  for (int i = 0; i < kBarTicks; ++i) {
+    const double share = static_cast<double>(i) / (kBarTicks - 1);
     const double y = static_cast<double>(bar.top) + (1 - share) * static_cast<double>(last);
     const cv::Rect tick(right, std::clamp(std::lround(y - thickness / 2.0), bar.top, bar.top + bar.height - thickness),
                         length, thickness);
@@ -61,6 +60,7 @@ Image draw_heat(const Image& original, const Heat& heat, const OverlayOptions& o
   cv::Mat picture = draw_picture(canvas, layout, original);
   const double factor = static_cast<double>(layout.factor);
   blend_heat(picture, heat, enlarged(seen, factor), scale, options);
+  if (options.contours) draw_contours(picture, heat, enlarged(seen, factor), scale, layout.em / 12);
   if (options.mark) outline(picture, enlarged(*options.mark, factor), layout.em / 10);
   draw_color_bar(canvas, layout, heat, scale, options);
   return result;

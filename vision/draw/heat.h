@@ -26,6 +26,7 @@ struct OverlayOptions {
   std::optional<std::array<double, 2>> range = {};  // values at the ends of the colour map, so that pictures compare;
                                                     // the least and greatest of this map unless given
   std::optional<Rectangle> mark = {};               // a place to outline, in pixels of the original
+  bool contours = false;                            // lines where the heat is that of the colour bar's inner ticks
 };
 
 // One number for each cell of a grid over the picture.

@@ -16,7 +16,9 @@
 
 namespace fovea {
 
-extern const char* const report_template;  // draw/web/report.html, by CMake
+extern const char* const report_html;  // files of draw/web, by CMake
+extern const char* const viewer_css;
+extern const char* const viewer_js;
 
 namespace {
 
@@ -196,10 +198,24 @@ std::string inside_script(std::string text) {
 std::string html_report(const std::string& about, const std::vector<ReportImage>& images) {
   Json data = {{"about", about}, {"images", Json::array()}};
   for (const ReportImage& image : images) data["images"].push_back(image_json(image));
-  std::string page = report_template;
-  const std::string mark = "/*DATA*/";
-  return page.replace(page.find(mark), mark.size(),
-                      inside_script(data.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  std::string page = report_html;
+  const auto fill = [&](const std::string& mark, const std::string& text) {
+    page.replace(page.find(mark), mark.size(), text);
+  };
+  fill("/*STYLE*/", viewer_css);
+  fill("/*SCRIPT*/", viewer_js);
+  fill("/*DATA*/", inside_script(data.dump(-1, ' ', false, Json::error_handler_t::replace)));  // may hold any text
+  return page;
+}
+
+std::string report_json(const std::vector<ReportImage>& images) {
+  Json data = Json::array();
+  for (const ReportImage& image : images) data.push_back(image_json(image));
+  return data.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+ViewerAssets viewer_assets() {
+  return {.style = viewer_css, .script = viewer_js};
 }
 
 bool is_html_report(const std::string& beginning) {

@@ -48,6 +48,16 @@ struct ReportImage {
 // Throws Error(usage) in a build without OpenCV, Error(numeric) for maps with NaN or infinity.
 std::string html_report(const std::string& about, const std::vector<ReportImage>& images);
 
+// The same pictures as the page's own script takes them: a JSON array for show(…) of viewer_assets(). Throws as above.
+std::string report_json(const std::vector<ReportImage>& images);
+
+// Style sheet and script of the view, for other pages that show it.
+struct ViewerAssets {
+  const char* style;
+  const char* script;
+};
+ViewerAssets viewer_assets();
+
 // Whether a file of that beginning was written by html_report; 100 bytes suffice.
 bool is_html_report(const std::string& beginning);
 

@@ -18,16 +18,9 @@ endif()
 target_sources(fovea_vision PRIVATE ${CMAKE_CURRENT_LIST_DIR}/overlay.cpp
   ${CMAKE_CURRENT_LIST_DIR}/token_map.cpp ${CMAKE_CURRENT_LIST_DIR}/word_sheet.cpp)
 
-# The page of the report becomes a string in the library.
-set(_page ${CMAKE_CURRENT_LIST_DIR}/web/report.html)
-set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${_page})
-file(READ ${_page} _html)
-file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/report_template.cpp CONTENT
-"namespace fovea {
-extern const char* const report_template;
-const char* const report_template = R\"page(${_html})page\";
-}  // namespace fovea
-" @ONLY)
-set_source_files_properties(${PROJECT_BINARY_DIR}/generated/report_template.cpp PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
-target_sources(fovea_vision PRIVATE ${CMAKE_CURRENT_LIST_DIR}/report.cpp
-  ${PROJECT_BINARY_DIR}/generated/report_template.cpp)
+# The page of the report, and the view of pictures that `fovea serve` has too, become strings in the library.
+target_sources(fovea_vision PRIVATE ${CMAKE_CURRENT_LIST_DIR}/report.cpp)
+foreach(_file report.html viewer.css viewer.js)
+  string(REPLACE "." "_" _name ${_file})
+  fovea_embed(fovea_vision ${_name} ${CMAKE_CURRENT_LIST_DIR}/web/${_file})
+endforeach()

@@ -116,13 +116,18 @@ void check_options(const ExplainMethod& method, const ExplainOptions& options) {
   refuse(options.target.has_value(), method.target, "class");
 }
 
+// The outputs that methods look at unless told: see select_output.
+const char* usual_outputs(const TokenGrid& grid) {
+  return grid.prefix > 0 ? R"(.*\.norm1)" : "";
+}
+
 RecorderOptions recorder_options(const Row& row, const ExplainOptions& options, const TokenGrid& grid) {
   RecorderOptions recorder{.gradients = row.method.target};
   if (row.needs == Needs::row && (options.query || grid.prefix > 0)) recorder.queries = {options.query.value_or(0)};
   if (row.needs != Needs::outputs) return recorder;
   recorder.layers = "";  // the network itself, which attends to nothing
   if (options.layer.empty()) {
-    if (grid.prefix > 0) recorder.outputs = R"(.*\.norm1)";
+    recorder.outputs = usual_outputs(grid);
   } else if (options.layer != "features") {
     recorder.outputs = RE2::QuoteMeta(options.layer);
   }
@@ -147,6 +152,19 @@ Explanation explain(ImageModel& model, const at::Tensor& x, const ExplainOptions
   const Evidence evidence =
       gather_evidence(model, x, {.recorder = recorder_options(row, options, grid), .target = options.target});
   return {.heat = row.make(evidence, options), .logits = evidence.logits[0], .target = evidence.targets[0]};
+}
+
+Explanations explain_all(ImageModel& model, const at::Tensor& x, const std::vector<ExplainMethod>& methods,
+                         std::optional<int64_t> target) {
+  RecorderOptions recorder;
+  for (const ExplainMethod& method : methods) {
+    recorder.gradients = recorder.gradients || method.target;
+    if (find_row(method.name).needs == Needs::outputs)
+      recorder.outputs = usual_outputs(model.grid(x.size(2), x.size(3)));
+  }
+  Explanations all{.heats = {}, .evidence = gather_evidence(model, x, {.recorder = recorder, .target = target})};
+  for (const ExplainMethod& method : methods) all.heats.push_back(find_row(method.name).make(all.evidence, {}));
+  return all;
 }
 
 std::vector<ExplainMethod> methods_for(ImageModel& model, int64_t height, int64_t width) {

@@ -45,6 +45,17 @@ struct Explanation {
 // model has nothing for the method to look at.
 Explanation explain(ImageModel& model, const at::Tensor& x, const ExplainOptions& options);
 
+// What several methods say of one picture.
+struct Explanations {
+  std::vector<HeatMap> heats;  // in the order of the methods
+  Evidence evidence;           // with all rows of all maps
+};
+
+// As explain with the usual options of each method, asking for one class: the network runs once, and goes back once
+// where a method asks about the class. Throws as explain.
+Explanations explain_all(ImageModel& model, const at::Tensor& x, const std::vector<ExplainMethod>& methods,
+                         std::optional<int64_t> target = {});
+
 // The methods that the model has something for, in the order of the table. height × width: of an input it takes.
 std::vector<ExplainMethod> methods_for(ImageModel& model, int64_t height, int64_t width);
 

@@ -71,6 +71,10 @@ bool matches(Bytes bytes, const Magic& magic) {
                     [](char expected, uint8_t actual) { return static_cast<uint8_t>(expected) == actual; });
 }
 
+const Reader* find_reader(Bytes bytes) {
+  return std::ranges::find_if(kReaders, [&](const Reader& row) { return matches(bytes, row.magic); });
+}
+
 [[noreturn]] void refuse(Bytes bytes) {
   require(!bytes.empty(), ErrorKind::data, "empty file");
   for (const Refused& row : kRefused) {
@@ -102,8 +106,12 @@ std::string_view format_name(ImageFormat format) {
   fail(ErrorKind::internal, "format_name: unknown format {}", static_cast<int>(format));
 }
 
+bool starts_as_image(std::span<const uint8_t> bytes) {
+  return find_reader(bytes) != std::end(kReaders);
+}
+
 ImageHeader probe_image(std::span<const uint8_t> bytes, int64_t max_pixels) {
-  const auto reader = std::ranges::find_if(kReaders, [&](const Reader& row) { return matches(bytes, row.magic); });
+  const Reader* const reader = find_reader(bytes);
   if (reader == std::end(kReaders)) refuse(bytes);
   const ImageHeader header = reader->probe(bytes);
   require(header.width > 0 && header.height > 0, ErrorKind::data, "{} of {}x{} pixels", format_name(header.format),

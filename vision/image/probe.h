@@ -27,6 +27,9 @@ struct ImageHeader {
   int64_t orientation = 1;  // EXIF: 1 upright … 8; a missing, broken or unknown value is 1
 };
 
+// Whether the bytes start as those of a format that is read, whatever comes then.
+bool starts_as_image(std::span<const uint8_t> bytes);
+
 // The header of a whole file or of its first bytes. Throws Error: data for what is no image ("not an image (starts with
 // '<!DO')"), is of a format or variant that is not read (GIF, animated WebP, arithmetic-coded JPEG, …) or has a broken
 // or incomplete header; resource for more than max_pixels pixels or a side over 1,000,000.

@@ -1,0 +1,70 @@
+#include "fovea/vision/explain/methods.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "fovea/tests/support/expect_error.h"
+#include "fovea/vision/models/registry.h"
+
+namespace fovea {
+namespace {
+
+// Counts how often the network runs.
+class Counted : public ImageModel {
+ public:
+  explicit Counted(ImageModel& model) : model_(model) {}
+  at::Tensor forward_features(const at::Tensor& x) override {
+    ++passes;
+    return model_.forward_features(x);
+  }
+  at::Tensor pool(const at::Tensor& features) override { return model_.pool(features); }
+  at::Tensor classify(const at::Tensor& pooled) override { return model_.classify(pooled); }
+  at::Tensor logits(const at::Tensor& features) override { return model_.logits(features); }
+  TokenGrid grid(int64_t height, int64_t width) const override { return model_.grid(height, width); }
+  torch::nn::Module& module() override { return model_.module(); }
+  int64_t passes = 0;
+
+ private:
+  ImageModel& model_;
+};
+
+class ExplainAll : public testing::TestWithParam<const char*> {};
+
+TEST_P(ExplainAll, SaysInOnePassWhatEachMethodSaysInItsOwn) {
+  at::manual_seed(3);
+  const NamedModel named = create_model(GetParam(), {.num_classes = 5});
+  named.model->module().eval();
+  const auto x = at::randn({1, 3, 64, 64});
+  const std::vector<ExplainMethod> methods = methods_for(*named.model, 64, 64);
+  ASSERT_GT(methods.size(), 3u);
+  for (const std::optional<int64_t> target : {std::optional<int64_t>(), std::optional<int64_t>(4)}) {
+    Counted model(*named.model);
+    const Explanations all = explain_all(model, x, methods, target);
+    EXPECT_EQ(model.passes, 1);
+    ASSERT_EQ(all.heats.size(), methods.size());
+    for (size_t i = 0; i < methods.size(); ++i) {
+      const auto asked = methods[i].target ? target : std::nullopt;
+      const Explanation alone = explain(*named.model, x, {.method = methods[i].name, .target = asked});
+      EXPECT_EQ(describe(all.heats[i]), describe(alone.heat));
+      const auto difference = (all.heats[i].values - alone.heat.values).abs().max().item<double>();
+      EXPECT_LE(difference, 1e-5 * alone.heat.values.abs().max().item<double>()) << methods[i].name;
+      EXPECT_LE((all.evidence.logits[0] - alone.logits).abs().max().item<double>(), 1e-5);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, ExplainAll,
+                         testing::Values("cbamresnet18", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"),
+                         [](const auto& info) { return std::string(info.param).substr(0, 4); });
+
+TEST(ExplainAllAlone, NeitherGoesBackNorKeepsOutputsWithoutNeed) {
+  const NamedModel named = create_model("cbamresnet18", {.num_classes = 5});
+  named.model->module().eval();
+  const auto x = at::randn({1, 3, 32, 32});
+  for (const AttentionMap& map : explain_all(*named.model, x, {}).evidence.maps) EXPECT_FALSE(map.gradient.defined());
+  EXPECT_ERROR(explain_all(*named.model, x, std::vector{ExplainMethod{.name = "x"}}), ErrorKind::usage,
+               "unknown method x");
+}
+
+}  // namespace
+}  // namespace fovea
