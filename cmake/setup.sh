@@ -7,7 +7,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/fovea
 
 packages=(g++ cmake ninja-build make pkg-config python3-venv libopencv-dev libstb-dev nlohmann-json3-dev libcli11-dev
-          libspdlog-dev libfmt-dev libre2-dev libboost-dev libhwy-dev zlib1g-dev libfreetype-dev
+          libspdlog-dev libfmt-dev libre2-dev libboost-dev libhwy-dev zlib1g-dev libfreetype-dev libgloo-dev
           fonts-noto-color-emoji dataset-fashion-mnist)
 case $what in
   demo) ;;
