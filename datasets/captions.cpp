@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 
-#include "fovea/datasets/scenes/captions.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/weights/json_text.h"
 #include "fovea/vision/image/decode.h"
@@ -19,9 +18,10 @@ struct CaptionRow {
   std::vector<std::string> captions;
 };
 
-class FileCaptions : public CaptionDataset {
+class FileCaptions : public CaptionFiles {
  public:
   explicit FileCaptions(std::vector<CaptionRow> rows) : rows_(std::move(rows)) {}
+  const std::string& file(int64_t index) const override { return row(index).file; }
   int64_t size() const override { return std::ssize(rows_); }
   CaptionedImage get(int64_t index) const override { return {load_image(row(index).file), row(index).captions}; }
   std::vector<std::string> captions(int64_t index) const override { return row(index).captions; }
@@ -30,25 +30,6 @@ class FileCaptions : public CaptionDataset {
   const CaptionRow& row(int64_t index) const { return rows_.at(static_cast<size_t>(index)); }
 
   std::vector<CaptionRow> rows_;
-};
-
-class SceneCaptions : public CaptionDataset {
- public:
-  SceneCaptions(std::shared_ptr<const scenes::World> world, scenes::Split split, int64_t count)
-      : world_(std::move(world)), split_(split), count_(count) {}
-  int64_t size() const override { return count_; }
-  CaptionedImage get(int64_t index) const override {
-    scenes::Scene scene = world_->draw(split_, static_cast<uint64_t>(index));
-    return {std::move(scene.image), captions_of(scene.plan)};
-  }
-  std::vector<std::string> captions(int64_t index) const override {
-    return captions_of(scenes::World::plan(split_, static_cast<uint64_t>(index)));
-  }
-
- private:
-  std::shared_ptr<const scenes::World> world_;
-  scenes::Split split_;
-  int64_t count_;
 };
 
 // A field of an object, of the type T. `file` and `what` name it in messages.
@@ -71,7 +52,7 @@ std::string inside(const fs::path& folder, const std::string& name, const std::s
 
 }  // namespace
 
-std::unique_ptr<CaptionDataset> open_coco_captions(const fs::path& file, const fs::path& images) {
+std::unique_ptr<CaptionFiles> open_coco_captions(const fs::path& file, const fs::path& images) {
   const std::string name = file.string();
   std::vector<CaptionRow> rows;
   std::map<int64_t, size_t> places;                        // of pictures, by id
@@ -97,8 +78,8 @@ std::unique_ptr<CaptionDataset> open_coco_captions(const fs::path& file, const f
   return std::make_unique<FileCaptions>(std::move(rows));
 }
 
-std::unique_ptr<CaptionDataset> open_karpathy_captions(const fs::path& file, const fs::path& images,
-                                                       const std::vector<std::string>& splits) {
+std::unique_ptr<CaptionFiles> open_karpathy_captions(const fs::path& file, const fs::path& images,
+                                                     const std::vector<std::string>& splits) {
   const std::string name = file.string();
   std::vector<CaptionRow> rows;
   read_json_items(name, [&](const std::string& list, const Json& item) {
@@ -119,9 +100,13 @@ std::unique_ptr<CaptionDataset> open_karpathy_captions(const fs::path& file, con
   return std::make_unique<FileCaptions>(std::move(rows));
 }
 
-std::unique_ptr<CaptionDataset> scene_captions(std::shared_ptr<const scenes::World> world, scenes::Split split,
-                                               int64_t count) {
-  return std::make_unique<SceneCaptions>(std::move(world), split, count);
+std::unique_ptr<CaptionFiles> open_caption_files(const fs::path& file, const fs::path& images,
+                                                 const std::vector<std::string>& splits) {
+  bool karpathys = false;
+  read_json_items(file.string(), [&](const std::string& list, const Json& item) {
+    karpathys = karpathys || (list == "images" && item.is_object() && item.contains("sentences"));
+  });
+  return karpathys ? open_karpathy_captions(file, images, splits) : open_coco_captions(file, images);
 }
 
 }  // namespace fovea

@@ -12,6 +12,7 @@ target_sources(fovea_datasets PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/scenes/captions.cpp
   ${CMAKE_CURRENT_LIST_DIR}/scenes/compose.cpp
   ${CMAKE_CURRENT_LIST_DIR}/scenes/cutout.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/scenes/data.cpp
   ${CMAKE_CURRENT_LIST_DIR}/scenes/nouns.cpp
   ${CMAKE_CURRENT_LIST_DIR}/scenes/plan.cpp
   ${CMAKE_CURRENT_LIST_DIR}/scenes/world.cpp)

@@ -69,7 +69,7 @@ void recolour(Pixel& pixel, const Colour& colour) {
 
 }  // namespace
 
-Image draw_background(const Image& photograph, Dice& dice) {
+Image draw_background(const Image& photograph, int64_t size, Dice& dice) {
   const int64_t shorter = std::min(photograph.width, photograph.height);
   const auto side = static_cast<int64_t>(static_cast<double>(shorter) * dice.between(0.5, 1));
   const int64_t left = dice.below(photograph.width - side + 1), top = dice.below(photograph.height - side + 1);
@@ -78,11 +78,11 @@ Image draw_background(const Image& photograph, Dice& dice) {
     const uint8_t* row = photograph.row(top + y) + 3 * left;
     part.pixels.insert(part.pixels.end(), row, row + 3 * side);
   }
-  Image background = resize(part, kSide, kSide, Interpolation::bilinear);
+  Image background = resize(part, size, size, Interpolation::bilinear);
   if (dice.below(2) == 0) return background;
-  for (int64_t y = 0; y < kSide; ++y) {
+  for (int64_t y = 0; y < size; ++y) {
     uint8_t* row = background.row(y);
-    for (int64_t x = 0; x < kSide / 2; ++x) std::swap_ranges(row + 3 * x, row + 3 * x + 3, row + 3 * (kSide - 1 - x));
+    for (int64_t x = 0; x < size / 2; ++x) std::swap_ranges(row + 3 * x, row + 3 * x + 3, row + 3 * (size - 1 - x));
   }
   return background;
 }
@@ -93,7 +93,9 @@ int64_t set_on(Image& picture, const Cutout& cutout, const Pose& pose, const Col
   const double drop = 0.06 * pose.size, soft = 0.05 * pose.size;  // the shadow's way down and to the right, its edge
   const auto reach = static_cast<int64_t>(0.75 * pose.size + drop + soft) + 1;
   const auto from = [&](double centre) { return std::max<int64_t>(0, static_cast<int64_t>(centre) - reach); };
-  const auto to = [&](double centre) { return std::min<int64_t>(kSide, static_cast<int64_t>(centre) + reach + 1); };
+  const auto to = [&](double centre) {
+    return std::min<int64_t>(picture.width, static_cast<int64_t>(centre) + reach + 1);
+  };
   int64_t covered = 0;
   for (int64_t y = from(pose.y); y < to(pose.y); ++y) {
     uint8_t* row = picture.row(y);
@@ -112,7 +114,7 @@ int64_t set_on(Image& picture, const Cutout& cutout, const Pose& pose, const Col
         row[3 * x + c] = static_cast<uint8_t>(level + 0.5F);
       }
       if (thing[3] < 128) continue;
-      owners[static_cast<size_t>(y * kSide + x)] = mark;
+      owners[static_cast<size_t>(y * picture.width + x)] = mark;
       ++covered;
     }
   }

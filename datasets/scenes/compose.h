@@ -9,11 +9,12 @@
 
 namespace fovea::scenes {
 
-// A square part of the photograph, of half its shorter side to all of it, mirrored every other time → [448,448].
-Image draw_background(const Image& photograph, Dice& dice);
+// A square part of the photograph, of half its shorter side to all of it, mirrored every other time → [side,side].
+Image draw_background(const Image& photograph, int64_t side, Dice& dice);
 
 // Sets the thing on the picture with a soft shadow; a colour (null: none) takes the place of its own, light for light.
-// Marks in owners [448·448] the pixels it covers with `mark`. Returns how many.
+// Marks in owners, one a pixel of the picture, those it covers with `mark`. Returns how many. Poses are in pixels of
+// the picture, which is square.
 int64_t set_on(Image& picture, const Cutout& cutout, const Pose& pose, const Colour* colour,
                std::vector<int16_t>& owners, int16_t mark);
 

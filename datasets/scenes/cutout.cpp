@@ -123,4 +123,32 @@ Cutout cut_article(std::span<const uint8_t> grey, int64_t side) {
   return cropped(cutout);
 }
 
+Cutout shrunk(const Cutout& cutout, int64_t longest) {
+  const int64_t longer = std::max(cutout.width, cutout.height);
+  if (longer <= longest) return cutout;
+  const auto side = [&](int64_t length) { return std::max<int64_t>(1, (length * longest + longer / 2) / longer); };
+  // Colours of pixels that cannot be seen must not mix in: they are premultiplied meanwhile.
+  Image colours{cutout.width, cutout.height, 3, {}}, alphas{cutout.width, cutout.height, 1, {}};
+  for (size_t i = 0; i < cutout.rgba.size(); i += 4) {
+    const int alpha = cutout.rgba[i + 3];
+    for (size_t c = 0; c < 3; ++c) {
+      colours.pixels.push_back(static_cast<uint8_t>((cutout.rgba[i + c] * alpha + 127) / 255));
+    }
+    alphas.pixels.push_back(cutout.rgba[i + 3]);
+  }
+  Cutout small{.width = side(cutout.width), .height = side(cutout.height), .rgba = {}};
+  colours = resize(colours, small.width, small.height, Interpolation::bilinear);
+  alphas = resize(alphas, small.width, small.height, Interpolation::bilinear);
+  small.rgba.resize(alphas.pixels.size() * 4);
+  for (size_t i = 0; i < alphas.pixels.size(); ++i) {
+    const int alpha = alphas.pixels[i];
+    for (size_t c = 0; c < 3; ++c) {
+      small.rgba[4 * i + c] =
+          alpha == 0 ? 0 : static_cast<uint8_t>(std::min(255, (colours.pixels[3 * i + c] * 255 + alpha / 2) / alpha));
+    }
+    small.rgba[4 * i + 3] = alphas.pixels[i];
+  }
+  return small;
+}
+
 }  // namespace fovea::scenes

@@ -28,4 +28,7 @@ std::vector<Cutout> draw_emoji(const std::filesystem::path& font, std::span<cons
 // 5 times its side. grey [side,side].
 Cutout cut_article(std::span<const uint8_t> grey, int64_t side);
 
+// The same with its longer side at most `longest` pixels, antialiased.
+Cutout shrunk(const Cutout& cutout, int64_t longest);
+
 }  // namespace fovea::scenes

@@ -1,6 +1,7 @@
 #include "fovea/datasets/scenes/world.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "fovea/datasets/idx_dataset.h"
 #include "fovea/datasets/scenes/compose.h"
@@ -35,11 +36,11 @@ Dice dice_of(Split split, uint64_t index) {
 }
 
 // The part of the picture that a cutout covers when nothing lies on it.
-Region box_of(const std::vector<int16_t>& owners, int16_t mark) {
-  int64_t left = kSide, top = kSide, right = 0, bottom = 0;
-  for (int64_t y = 0; y < kSide; ++y) {
-    for (int64_t x = 0; x < kSide; ++x) {
-      if (owners[static_cast<size_t>(y * kSide + x)] != mark) continue;
+Region box_of(const std::vector<int16_t>& owners, int64_t side, int16_t mark) {
+  int64_t left = side, top = side, right = 0, bottom = 0;
+  for (int64_t y = 0; y < side; ++y) {
+    for (int64_t x = 0; x < side; ++x) {
+      if (owners[static_cast<size_t>(y * side + x)] != mark) continue;
       left = std::min(left, x);
       top = std::min(top, y);
       right = std::max(right, x + 1);
@@ -80,14 +81,16 @@ Plan World::plan(Split split, uint64_t index) {
   return draw_plan(split, dice);
 }
 
-Scene World::draw(Split split, uint64_t index) const {
+Scene World::draw(Split split, uint64_t index, int64_t side) const {
+  require(side > 0, ErrorKind::usage, "scenes: side {} is not positive", side);
+  const double scale = static_cast<double>(side) / static_cast<double>(kSide);
   Dice dice = dice_of(split, index);
   const Stock& stock = this->stock(split);
   Scene scene;
   scene.plan = draw_plan(split, dice);
   scene.image =
-      draw_background(stock.photographs[static_cast<size_t>(dice.below(std::ssize(stock.photographs)))], dice);
-  std::vector<int16_t> owners(static_cast<size_t>(kSide * kSide), -1);
+      draw_background(stock.photographs[static_cast<size_t>(dice.below(std::ssize(stock.photographs)))], side, dice);
+  std::vector<int16_t> owners(static_cast<size_t>(side * side), -1);
   std::vector<std::pair<Placed*, int64_t>> things;  // and the pixels each covered when it was set
   for (const Group& group : scene.plan.groups) scene.placed.emplace_back(group.poses.size());
   for (size_t g = 0; g < scene.plan.groups.size(); ++g) {
@@ -96,14 +99,20 @@ Scene World::draw(Split split, uint64_t index) const {
     for (size_t i = 0; i < group.poses.size(); ++i) {
       const auto mark = static_cast<int16_t>(things.size());
       const Colour* colour = group.colour < 0 ? nullptr : &colours[static_cast<size_t>(group.colour)];
-      const int64_t covered = set_on(scene.image, cutout, group.poses[i], colour, owners, mark);
-      scene.placed[g][i].box = box_of(owners, mark);
+      Pose pose = group.poses[i];
+      pose.x *= scale;
+      pose.y *= scale;
+      pose.size *= scale;
+      const Cutout small = side < kSide ? shrunk(cutout, std::llround(pose.size)) : Cutout();
+      const int64_t covered = set_on(scene.image, side < kSide ? small : cutout, pose, colour, owners, mark);
+      scene.placed[g][i].box = box_of(owners, side, mark);
       things.emplace_back(&scene.placed[g][i], covered);
     }
   }
   for (size_t mark = 0; mark < things.size(); ++mark) {
     const auto left = std::count(owners.begin(), owners.end(), static_cast<int16_t>(mark));
-    things[mark].first->visible = static_cast<double>(left) / static_cast<double>(things[mark].second);
+    things[mark].first->visible =
+        static_cast<double>(left) / static_cast<double>(std::max<int64_t>(things[mark].second, 1));
   }
   return scene;
 }

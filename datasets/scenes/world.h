@@ -20,7 +20,7 @@ struct Placed {
 };
 
 struct Scene {
-  Image image;  // [448,448] RGB
+  Image image;  // [side,side] RGB
   Plan plan;
   std::vector<std::vector<Placed>> placed;  // as plan.groups and their poses
 };
@@ -36,8 +36,9 @@ class World {
   // Throws Error(io) and Error(data) where a file is missing or wrong, with its name.
   explicit World(const WorldFiles& files);
 
-  // The same picture at every call, from any thread. The splits share no placement.
-  Scene draw(Split split, uint64_t index) const;
+  // The same picture at every call, from any thread. The splits share no placement. Another side than kSide draws the
+  // same plan in so many pixels: nearly what the resized scene would be, at the cost of the smaller one.
+  Scene draw(Split split, uint64_t index, int64_t side = kSide) const;
   // What it holds, without drawing it.
   static Plan plan(Split split, uint64_t index);
 

@@ -28,9 +28,12 @@ const std::vector<ModelRow>& rows() {
 }
 
 const ModelRow& row_named(const std::string& name) {
-  const auto found =
-      std::find_if(rows().begin(), rows().end(), [&](const ModelRow& row) { return row.info.name == name; });
-  if (found != rows().end()) return *found;
+  static const std::vector<ModelRow> own_rows = own::rows();
+  for (const std::vector<ModelRow>* table : {&rows(), &own_rows}) {
+    const auto found =
+        std::ranges::find(*table, name, [](const ModelRow& row) -> const std::string& { return row.info.name; });
+    if (found != table->end()) return *found;
+  }
   std::vector<std::string> names;
   for (const ModelRow& row : rows()) names.push_back(row.info.name);
   fail(ErrorKind::usage, "unknown model \"{}\"; the nearest name is {}", printable(name), nearest(name, names));

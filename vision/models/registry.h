@@ -25,7 +25,7 @@ struct ModelInfo {
   std::optional<BlockAttention> attention = {};  // as the caller chose it; empty in the table
 };
 
-// All rows, in the order of the table.
+// All rows, in the order of the table, without the networks that fovea trained itself (datasets/embedded.h).
 const std::vector<ModelInfo>& model_table();
 
 struct ModelArgs {

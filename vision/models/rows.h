@@ -33,6 +33,10 @@ namespace swin { std::vector<ModelRow> rows(); }
 namespace cait { std::vector<ModelRow> rows(); }
 namespace inception { std::vector<ModelRow> rows(); }
 namespace maxvit { std::vector<ModelRow> rows(); }
+
+// Networks of fovea's own, which nobody published: found by name, but no part of model_table().
+namespace own { std::vector<ModelRow> rows(); }
+namespace pixel_networks { std::vector<ModelRow> rows(); }  // among own::rows()
 // clang-format on
 
 }  // namespace fovea

@@ -1,9 +1,11 @@
 target_sources(fovea_vision PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cait.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cait_table.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/conv_stem.cpp
   ${CMAKE_CURRENT_LIST_DIR}/conv_step.cpp
   ${CMAKE_CURRENT_LIST_DIR}/efficientnet.cpp
   ${CMAKE_CURRENT_LIST_DIR}/efficientnet_table.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/fovea_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/huggingface_config.cpp
   ${CMAKE_CURRENT_LIST_DIR}/huggingface_preprocessor.cpp
   ${CMAKE_CURRENT_LIST_DIR}/inception.cpp
@@ -14,6 +16,8 @@ target_sources(fovea_vision PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/mbconv.cpp
   ${CMAKE_CURRENT_LIST_DIR}/mobilenetv3_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/model_config.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/pixels.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/pixels_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/published.cpp
   ${CMAKE_CURRENT_LIST_DIR}/published_facts.cpp
   ${CMAKE_CURRENT_LIST_DIR}/published_tags_cnn.cpp

@@ -13,6 +13,8 @@ VitImpl::VitImpl(const VitOptions& options) : options(options) {
           options.image_size, options.patch, options.dim, options.depth, options.heads);
   require(options.image_size % options.patch == 0 || (options.cut && options.image_size > options.patch),
           ErrorKind::usage, "Vit: image_size {} is not a multiple of the patch {}", options.image_size, options.patch);
+  require(!options.conv_stem || !(options.cut || options.pre_norm), ErrorKind::usage,
+          "Vit: with conv_stem there is no cut and no pre_norm");
   require(options.num_classes >= 0, ErrorKind::usage, "Vit: num_classes {} is negative", options.num_classes);
   require(options.registers >= 0, ErrorKind::usage, "Vit: registers {} is negative", options.registers);
   const bool reads_class = options.pool == VitPool::class_token || options.pool == VitPool::class_and_average;
@@ -37,11 +39,18 @@ void VitImpl::reset() {
   }
   const int64_t placed = (options.embed_prefix ? own.prefix : 0) + own.height * own.width;
   pos_embed = register_parameter("pos_embed", init_truncated_normal({1, placed, dim}, 0.02));
-  patch_embed = register_module("patch_embed", PatchEmbed({.in_channels = options.in_channels,
-                                                           .dim = dim,
-                                                           .patch = options.patch,
-                                                           .bias = !options.pre_norm,
-                                                           .cut = options.cut}));
+  patch_embed = nullptr;
+  conv_stem = nullptr;
+  if (options.conv_stem) {
+    conv_stem = register_module("conv_stem",
+                                ConvStem({.in_channels = options.in_channels, .dim = dim, .patch = options.patch}));
+  } else {
+    patch_embed = register_module("patch_embed", PatchEmbed({.in_channels = options.in_channels,
+                                                             .dim = dim,
+                                                             .patch = options.patch,
+                                                             .bias = !options.pre_norm,
+                                                             .cut = options.cut}));
+  }
   norm_pre = norm = fc_norm = nullptr;
   if (options.pre_norm) norm_pre = register_module("norm_pre", LayerNorm(layer_norm));
   blocks = register_module("blocks", torch::nn::ModuleList());
@@ -106,7 +115,7 @@ at::Tensor VitImpl::embed(const at::Tensor& x, const TokenGrid& here) {
   for (const at::Tensor& token : {cls_token, dist_token, reg_token}) {
     if (token.defined()) tokens.push_back(token.expand({batch, -1, -1}));
   }
-  const auto patches = patch_embed->forward(x).flatten(1, 2);  // [B,h,w,D] → [B,h·w,D]
+  const auto patches = (conv_stem ? conv_stem->forward(x) : patch_embed->forward(x)).flatten(1, 2);  // [B,h·w,D]
   tokens.push_back(options.embed_prefix ? patches : patches + positions(here));
   auto joined = at::cat(tokens, 1);
   // It is ours and no backward formula reads it: the positions are added in place.

@@ -8,6 +8,7 @@
 #include "fovea/modules/patch/block.h"
 #include "fovea/modules/patch/patch_embed.h"
 #include "fovea/modules/patch/position_table.h"
+#include "fovea/vision/models/conv_stem.h"
 #include "fovea/vision/models/model.h"
 
 namespace fovea {
@@ -49,7 +50,8 @@ struct VitOptions {
   bool head_bias = true;                     // of the classifier
   bool cut = false;  // pixels at the right and the bottom that fill no patch are left out; otherwise an error
   TableResampling resampling = TableResampling::antialiased;  // of the position table, for other grids than its own
-  bool last_norm = true;  // false: without fc_norm, tokens are pooled as the last block leaves them
+  bool last_norm = true;   // false: without fc_norm, tokens are pooled as the last block leaves them
+  bool conv_stem = false;  // ConvStem in place of the patches
 };
 
 // Patches → tokens behind the class token (and the distillation token, and registers), plus learned positions → pre-LN
@@ -84,7 +86,8 @@ class VitImpl : public Module<VitImpl>, public ImageModel {
   std::pair<at::Tensor, at::Tensor> logits_of_both(const at::Tensor& features);
 
   VitOptions options;
-  PatchEmbed patch_embed{nullptr};
+  PatchEmbed patch_embed{nullptr};   // null with conv_stem
+  ConvStem conv_stem{nullptr};       // else null
   at::Tensor cls_token;              // [1,1,D], undefined without
   at::Tensor dist_token;             // [1,1,D], undefined unless distilled
   at::Tensor reg_token;              // [1,registers,D], undefined without

@@ -2,8 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include "fovea/modules/error.h"
-
 namespace fovea {
 namespace {
 
@@ -25,24 +23,10 @@ Batch make_batch(const Dataset& dataset, const std::vector<int64_t>& indices, co
 }
 
 TrainingBatches::TrainingBatches(const Dataset& dataset, const Options& options)
-    : dataset_(dataset), options_(options) {
+    : dataset_(dataset),
+      options_(options),
+      order_({.pictures = dataset.size(), .batch_size = options.batch_size, .seed = options.seed}) {
   check(options.augment);
-  require(options.batch_size >= 1 && options.batch_size <= dataset.size(), ErrorKind::usage,
-          "train: batch size {} is not in 1 … {} (pictures)", options.batch_size, dataset.size());
-  steps_ = (dataset.size() + options.batch_size - 1) / options.batch_size;
-}
-
-std::vector<int64_t> TrainingBatches::indices(int64_t step) {
-  const int64_t epoch = step / steps_;
-  if (epoch != epoch_) {
-    Random random(options_.seed, static_cast<uint64_t>(epoch));
-    order_ = permutation(dataset_.size(), random);
-    epoch_ = epoch;
-  }
-  const int64_t position = step % steps_;
-  const int64_t begin = dataset_.size() * position / steps_;
-  const int64_t end = dataset_.size() * (position + 1) / steps_;
-  return {order_.begin() + begin, order_.begin() + end};
 }
 
 Batch TrainingBatches::get(int64_t step) {
@@ -53,7 +37,7 @@ Batch TrainingBatches::get(int64_t step) {
   for (const int64_t index : indices(step)) {
     const Example example = dataset_.get(index);
     Image image = resize_and_crop(example.image, options_.preprocess);
-    Random random(options_.seed, static_cast<uint64_t>(epoch_ * dataset_.size() + index) + (1ULL << 32));
+    Random random(options_.seed, order_.showing(step, index) + (1ULL << 32));
     augment(image, options_.augment, random);
     images.push_back(preprocess(image, normalise));
     labels.push_back(example.label);

@@ -8,6 +8,7 @@
 #include "fovea/vision/image/preprocess.h"
 #include "fovea/vision/training/augment.h"
 #include "fovea/vision/training/dataset.h"
+#include "fovea/vision/training/order.h"
 
 namespace fovea {
 
@@ -19,8 +20,7 @@ struct Batch {
 // Examples of these indices, resized, cropped and normalised as `preprocess` does.
 Batch make_batch(const Dataset& dataset, const std::vector<int64_t>& indices, const PreprocessOptions& options);
 
-// Every index once an epoch, in an order that depends on seed and epoch alone; what happens to a picture depends on
-// seed, epoch and index. The batches of an epoch differ in size by at most one, none is larger than `batch_size`.
+// Batches in the order of a TrainingOrder; what happens to a picture depends on seed, epoch and index.
 class TrainingBatches {
  public:
   struct Options {
@@ -33,17 +33,15 @@ class TrainingBatches {
   // `dataset` must outlive this. Throws Error(usage) for a batch size below 1 or above dataset.size().
   TrainingBatches(const Dataset& dataset, const Options& options);
 
-  int64_t steps_per_epoch() const { return steps_; }
+  int64_t steps_per_epoch() const { return order_.steps_per_epoch(); }
   // Indices and tensors of a step, counted from 0 through all epochs.
-  std::vector<int64_t> indices(int64_t step);
+  std::vector<int64_t> indices(int64_t step) { return order_.indices(step); }
   Batch get(int64_t step);
 
  private:
   const Dataset& dataset_;
   Options options_;
-  int64_t steps_;
-  int64_t epoch_ = -1;  // that order_ belongs to
-  std::vector<int64_t> order_;
+  TrainingOrder order_;
 };
 
 }  // namespace fovea

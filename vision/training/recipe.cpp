@@ -26,16 +26,25 @@ Recipe without_norms() {
   return recipe;
 }
 
+// Classifiers of several things, and captioners: data is endless or told of in full, so that nothing is blurred.
+Recipe several_things() {
+  Recipe recipe = transformer;
+  recipe.label_smoothing = 0;
+  recipe.augment = {};
+  return recipe;
+}
+
 struct Row {
   const char* family;
   Recipe recipe;
 };
 
 const Row rows[] = {
-    {"resnet", convolutional},      {"senet", convolutional},  {"efficientnet", convolutional},
-    {"mobilenetv3", convolutional}, {"regnet", convolutional}, {"vgg", without_norms()},
-    {"inception", convolutional},   {"vit", transformer},      {"swin", transformer},
-    {"maxvit", transformer},        {"cait", transformer},
+    {"resnet", convolutional},       {"senet", convolutional},  {"efficientnet", convolutional},
+    {"mobilenetv3", convolutional},  {"regnet", convolutional}, {"vgg", without_norms()},
+    {"inception", convolutional},    {"vit", transformer},      {"swin", transformer},
+    {"maxvit", transformer},         {"cait", transformer},     {"things", several_things()},
+    {"captioner", several_things()}, {"pixels", transformer},
 };
 
 }  // namespace

@@ -21,7 +21,8 @@ struct Recipe {
   AugmentOptions augment;
 };
 
-// `family` is ModelInfo::family. Throws Error(usage) for a family without a recipe.
+// `family` is ModelInfo::family of a classifier of one label, "things" for one of several, "captioner". Throws
+// Error(usage) for a family without a recipe.
 Recipe default_recipe(const std::string& family);
 
 }  // namespace fovea

@@ -1,4 +1,4 @@
-// The training loop of classifiers: saved state, exact resume, and progress by callback.
+// Training classifiers of pictures with one label each.
 //
 //     at::manual_seed(seed);                                      // the start of the weights
 //     auto [info, model] = create_model("resnet18", {.num_classes = 10});
@@ -6,9 +6,6 @@
 //                                                 {.output = "run", .recipe = default_recipe(info.family), …});
 #pragma once
 
-#include <atomic>
-#include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
 
@@ -16,7 +13,7 @@
 #include "fovea/vision/models/model.h"
 #include "fovea/vision/training/dataset.h"
 #include "fovea/vision/training/evaluate.h"
-#include "fovea/vision/training/recipe.h"
+#include "fovea/vision/training/run.h"
 
 namespace fovea {
 
@@ -37,14 +34,6 @@ struct TrainOptions {
   bool resume = false;            // go on from the state in `output`; from the start where there is none
   bool force = false;             // replace an earlier run in `output`
   const std::atomic<bool>* stop = nullptr;  // set by a signal handler: save and return after the running step
-};
-
-struct StepReport {
-  int64_t step = 0;  // 1 … total_steps
-  int64_t total_steps = 0;
-  int64_t epoch = 0;  // from 1
-  double loss = 0;
-  double learning_rate = 0;
 };
 
 struct EpochReport {
@@ -69,14 +58,8 @@ struct TrainResult {
 // with the teacher's softmax. Hinton et al., Distilling the Knowledge in a Neural Network, 2015,
 // https://arxiv.org/abs/1503.02531
 //
-// Writes into `output`: model.safetensors (the averaged weights), state.0/1.safetensors (what a resumed run needs) and
-// log.csv (a line an epoch). Everything random is a function of seed and step, so that a resumed run ends with the same
-// bytes as an uninterrupted one with as many threads. The model is left with the averaged weights, in evaluation mode.
-//
-// Throws Error(usage) for options that cannot work or differ from those of the run that is resumed, and for an earlier
-// run in `output` without resume or force; Error(data) for labels that the model has no class for, or for a damaged
-// state; Error(io) for a folder that cannot be written or is in use; Error(numeric) naming the step whose loss or
-// gradients are not finite: the last saved state is then that of an earlier step.
+// The run is that of run_training (run.h), which says what it writes and throws. Throws also Error(usage) for options
+// that cannot work and Error(data) for labels that the model has no class for.
 TrainResult train_classifier(ImageModel& model, const TrainData& data, const TrainOptions& options,
                              const TrainCallbacks& callbacks = {});
 
