@@ -55,7 +55,7 @@ TEST_P(ExplainAll, SaysInOnePassWhatEachMethodSaysInItsOwn) {
 
 INSTANTIATE_TEST_SUITE_P(Families, ExplainAll,
                          testing::Values("cbamresnet18", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"),
-                         [](const auto& info) { return std::string(info.param).substr(0, 4); });
+                         [](const auto& family) { return std::string(family.param).substr(0, 4); });
 
 TEST(ExplainAllAlone, NeitherGoesBackNorKeepsOutputsWithoutNeed) {
   const NamedModel named = create_model("cbamresnet18", {.num_classes = 5});
