@@ -3,6 +3,7 @@
 
 #include "fovea/modules/attention/attention.h"
 #include "fovea/modules/attention/decode.h"
+#include "fovea/modules/error.h"
 #include "fovea/tests/simt/glue.h"
 #include "fovea/tests/support/tolerance.h"
 
