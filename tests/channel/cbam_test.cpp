@@ -147,7 +147,7 @@ TEST(Cbam, RefusesWhatDoesNotFit) {
 TEST(Cbam, ExplainsItsBackends) {
   const ChannelCase c(3);
   const CbamArgs args{.mlp = as_mlp(c.weights())};
-  EXPECT_EQ(explain_cbam(c.draw({1, c.C, 2, 2}), args), "cpu: runs\nreference: could run\n");
+  EXPECT_EQ(explain_cbam(c.draw({1, c.C, 2, 2}), args), "cpu: runs\ncuda: not on a GPU\nreference: could run\n");
   EXPECT_THAT(error_of([&] { cbam(c.input(), {.mlp = args.mlp, .backend = "nonesuch"}); }), HasSubstr("nonesuch"));
 }
 

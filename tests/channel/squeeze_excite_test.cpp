@@ -99,7 +99,8 @@ TEST(SqueezeExcite, RefusesWhatDoesNotFit) {
 TEST(SqueezeExcite, ExplainsItsBackends) {
   const ChannelCase c(3);
   const SqueezeExciteArgs args{.mlp = as_mlp(c.weights())};
-  EXPECT_EQ(explain_squeeze_excite(c.draw({1, c.C, 2, 2}), args), "cpu: runs\nreference: could run\n");
+  EXPECT_EQ(explain_squeeze_excite(c.draw({1, c.C, 2, 2}), args),
+            "cpu: runs\ncuda: not on a GPU\nreference: could run\n");
   EXPECT_THAT(error_of([&] { squeeze_excite(c.input(), {.mlp = args.mlp, .backend = "nonesuch"}); }),
               AllOf(HasSubstr("nonesuch"), HasSubstr("reference")));
 }

@@ -127,24 +127,26 @@ TEST(WindowAttention, DropoutKeepsTheExpectation) {
 TEST(WindowAttention, SaysWhichBackendRuns) {
   auto qkv = at::randn({1, 4, 4, 12});
   const WindowArgs args{.heads = 2, .window = {2, 2}};
-  EXPECT_EQ(explain_window_backend(qkv, args), "cpu: runs\nsdpa: could run\nreference: could run\n");
+  EXPECT_EQ(explain_window_backend(qkv, args),
+            "cpu: runs\ncuda: not on a GPU\nsdpa: could run\nreference: could run\n");
   WindowArgs dropped = args;
   dropped.dropout = 0.1;
-  EXPECT_EQ(explain_window_backend(qkv, dropped), "cpu: dropout\nsdpa: dropout\nreference: runs\n");
+  EXPECT_EQ(explain_window_backend(qkv, dropped), "cpu: dropout\ncuda: not on a GPU\nsdpa: dropout\nreference: runs\n");
   EXPECT_EQ(explain_window_backend(at::zeros({0, 4, 4, 12}), args),
-            "cpu: a dimension is empty\nsdpa: a dimension is empty\nreference: runs\n");
+            "cpu: a dimension is empty\ncuda: not on a GPU\nsdpa: a dimension is empty\nreference: runs\n");
   qkv.requires_grad_();
   EXPECT_EQ(explain_window_backend(qkv, args),
-            "cpu: runs\nsdpa: gradients (its bias has none)\nreference: could run\n");
+            "cpu: runs\ncuda: not on a GPU\nsdpa: gradients (its bias has none)\nreference: could run\n");
   {
     const at::NoGradGuard no_grad;
-    EXPECT_EQ(explain_window_backend(qkv, args), "cpu: runs\nsdpa: could run\nreference: could run\n");
+    EXPECT_EQ(explain_window_backend(qkv, args),
+              "cpu: runs\ncuda: not on a GPU\nsdpa: could run\nreference: could run\n");
   }
   WindowArgs wanted = args;
   wanted.backend = "sdpa";
   EXPECT_ERROR(window_attention(qkv, wanted), ErrorKind::usage, "sdpa refuses: gradients");
   wanted.backend = "warp";
-  EXPECT_ERROR(window_attention(qkv, wanted), ErrorKind::usage, "cpu, sdpa, reference");
+  EXPECT_ERROR(window_attention(qkv, wanted), ErrorKind::usage, "cpu, cuda, sdpa, reference");
 }
 
 TEST(WindowAttention, RefusesWhatDoesNotFit) {
