@@ -10,6 +10,7 @@
 
 #include "fovea/modules/error.h"
 #include "fovea/tests/datasets/idx_files.h"
+#include "fovea/tests/support/allocated_bytes.h"
 #include "fovea/tests/training/patterns.h"
 #include "fovea/vision/models/resnet.h"
 #include "fovea/vision/models/vit.h"
@@ -21,7 +22,7 @@ namespace fs = std::filesystem;
 using test::Patterns;
 using test::patterns_preprocessing;
 using test::TemporaryFolder;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 std::shared_ptr<ImageModel> small_resnet(uint64_t seed = 1) {
   at::manual_seed(seed);
@@ -77,7 +78,7 @@ void expect_refused(ErrorKind kind, const std::string& text, const std::function
   }
 }
 
-class Trainer : public testing::Test {
+class Trainer : public ::testing::Test {
  protected:
   Trainer() { at::set_num_threads(1); }
   // Trains until `stop_after` steps are done (0: to the end).
@@ -140,6 +141,21 @@ TEST_F(Trainer, TheSeedDecides) {
   options.seed = 6;
   train(*small_vit(), options);
   EXPECT_NE(bytes_of(folder_ / "a/model.safetensors"), bytes_of(folder_ / "b/model.safetensors"));
+}
+
+// With dropout and drop path, which the second run of each block draws again.
+TEST_F(Trainer, RecomputingBlocksTrainsTheSameBytes) {
+  std::vector<int64_t> allocated;
+  for (const char* name : {"a", "b"}) {
+    TrainOptions options = options_for(folder_ / name);
+    options.recompute = *name == 'b';
+    const auto model = small_vit();
+    const testing::AllocatedBytes counted;
+    train(*model, options);
+    allocated.push_back(counted.total());
+  }
+  EXPECT_EQ(bytes_of(folder_ / "a/model.safetensors"), bytes_of(folder_ / "b/model.safetensors"));
+  EXPECT_GT(allocated[1], allocated[0] * 6 / 5);  // every block ran twice
 }
 
 TEST_F(Trainer, AFinishedRunIsLeftAsItIs) {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "fovea/modules/error.h"
+#include "fovea/modules/recompute.h"
 #include "fovea/modules/weights/load_weights.h"
 #include "fovea/modules/weights/output_file.h"
 #include "fovea/vision/training/checkpoint.h"
@@ -104,12 +105,17 @@ class Run {
   std::filesystem::path weights_file() const { return options_.output / "model.safetensors"; }
   bool stopped() const { return options_.stop != nullptr && options_.stop->load(); }
 
+  at::Tensor loss_of_step() {
+    const RecomputeScope scope(options_.recompute);
+    return task_.loss(step_);
+  }
+
   StepReport one_step() {
     // Dropout and the like draw from torch's generator: its start is a function of seed and step too.
     at::manual_seed(Random(options_.seed, ~static_cast<uint64_t>(step_)).next());
     const int64_t epoch = step_ / task_.steps_per_epoch() + 1;
     const double rate = learning_rate(schedule_, step_);
-    const at::Tensor loss = task_.loss(step_);
+    const at::Tensor loss = loss_of_step();
     const double value = loss.item<double>();
     require_finite(value, "loss", epoch);
     optimizer_.zero_grad();

@@ -19,6 +19,7 @@ struct RunOptions {
   bool resume = false;                      // go on from the state in `output`; from the start where there is none
   bool force = false;                       // replace an earlier run in `output`
   const std::atomic<bool>* stop = nullptr;  // set by a signal handler: save and return after the running step
+  bool recompute = false;                   // blocks of transformers run again in backward: same bits, less memory
 };
 
 struct StepReport {

@@ -106,7 +106,8 @@ TrainResult train_classifier(ImageModel& model, const TrainData& data, const Tra
                           .save_every = options.save_every,
                           .resume = options.resume,
                           .force = options.force,
-                          .stop = options.stop};
+                          .stop = options.stop,
+                          .recompute = options.recompute};
   RunCallbacks each{.on_step = callbacks.on_step, .on_epoch = {}};
   if (callbacks.on_epoch) {
     each.on_epoch = [&](const RunEpoch& epoch) {
