@@ -95,13 +95,13 @@ def random_strings(count, seed=1):
         yield "".join(parts)
 
 
-def strings(count):
+def strings(count, seed=0):
     """Every character once, then random strings and English, `count` in all."""
     result = list(every_character())
     lines = english_lines()
-    rng = random.Random(2)
+    rng = random.Random(2 + seed)
     rest = max(0, count - len(result))
-    result += random_strings(rest // 2)
+    result += random_strings(rest // 2, seed=1 + seed)
     for _ in range(rest - rest // 2):
         line = rng.choice(lines)
         start = rng.randrange(len(line))

@@ -7,7 +7,7 @@ import torch
 import torchvision
 from torch import nn
 
-from caption_tool import Tool, relative_error
+from caption_tool import relative_error
 
 VOCABULARY = 30
 
@@ -52,14 +52,6 @@ class Decoder(nn.Module):
         context = torch.sigmoid(self.f_beta(h)) * context
         h, c = self.decode_step(torch.cat([self.embedding(word), context], 1), (h, c))
         return self.fc(h), weights, h, c
-
-
-@pytest.fixture(scope="session")
-def tool(tmp_path_factory):
-    torch.set_num_threads(1)
-    tool = Tool(tmp_path_factory.mktemp("jobs"))
-    yield tool
-    tool.close()
 
 
 @pytest.fixture(scope="session")
