@@ -5,12 +5,11 @@
 
 #include "fovea/apps/arguments.h"
 #include "fovea/apps/command.h"
-#include "fovea/apps/device.h"
 #include "fovea/apps/network.h"
 #include "fovea/apps/output.h"
-#include "fovea/apps/progress.h"
 #include "fovea/apps/resources.h"
 #include "fovea/apps/signals.h"
+#include "fovea/apps/train.h"
 #include "fovea/datasets/embedded.h"
 #include "fovea/datasets/labelled_data.h"
 #include "fovea/datasets/labels.h"
@@ -21,29 +20,6 @@
 #include "fovea/vision/training/trainer.h"
 
 namespace fovea {
-namespace {
-
-struct TrainArguments {
-  ModelOptions model;
-  std::string data;
-  std::string labels;
-  std::string output;
-  std::string teacher;
-  std::string attention;                  // empty: the network's own
-  std::vector<std::string> attention_in;  // stages; empty: all
-  std::optional<int64_t> epochs;
-  std::optional<int64_t> batch_size;
-  double learning_rate = 0;  // 0: as the recipe says
-  int64_t seed = 0;
-  int64_t save_every = 0;  // steps
-  bool resume = false;
-  bool force = false;
-};
-
-struct Start {
-  NamedModel named;
-  std::vector<std::string> labels;  // may be empty
-};
 
 std::optional<BlockAttention> attention_of(const TrainArguments& options) {
   require(!options.attention.empty() || options.attention_in.empty(), ErrorKind::usage,
@@ -56,16 +32,14 @@ std::optional<BlockAttention> attention_of(const TrainArguments& options) {
   return attention;
 }
 
-// What the record of a run says of the network.
 std::string record_name(const ModelInfo& info) {
   return info.attention ? fmt::format("{}, attention {}", info.name, describe(*info.attention)) : info.name;
 }
 
-// The network before its first step. Its random start depends on the seed alone.
-Start start(const TrainArguments& options) {
+TrainStart start_network(const TrainArguments& options, std::vector<std::string> labels_of_data) {
   at::manual_seed(static_cast<uint64_t>(options.seed));
-  Start start;
-  start.labels = options.labels.empty() ? labels_of_data(options.data) : read_labels(options.labels);
+  TrainStart start;
+  start.labels = options.labels.empty() ? std::move(labels_of_data) : read_labels(options.labels);
   const auto attention = attention_of(options);
   const EmbeddedModel* const embedded = find_embedded(options.model.model);
   if (embedded != nullptr) {
@@ -90,30 +64,73 @@ Start start(const TrainArguments& options) {
     load_weights(start.named.model->module(), options.model.weights,
                  {.allow_missing = options.model.allow_missing,
                   .allow_unexpected = options.model.allow_unexpected,
-                  .allow_non_finite = options.model.allow_non_finite});
+                  .allow_non_finite = options.model.allow_non_finite,
+                  .adapt = options.model.adapt});
   }
   return start;
 }
 
-Recipe recipe_for(const TrainArguments& options, const std::string& family) {
-  Recipe recipe = default_recipe(family);
+Recipe recipe_of(const TrainArguments& options, Recipe recipe) {
   recipe.epochs = options.epochs.value_or(recipe.epochs);
   recipe.batch_size = options.batch_size.value_or(recipe.batch_size);
   if (options.learning_rate > 0) recipe.learning_rate = options.learning_rate;
+  recipe.label_smoothing = options.label_smoothing.value_or(recipe.label_smoothing);
   return recipe;
 }
+
+RunOptions run_options(const TrainArguments& options, const Recipe& recipe) {
+  return {.output = options.output,
+          .recipe = recipe,
+          .seed = static_cast<uint64_t>(options.seed),
+          .save_every = options.save_every,
+          .resume = options.resume,
+          .force = options.force,
+          .stop = &stop_requested(),
+          .recompute = options.recompute};
+}
+
+void TrainProgress::step(const StepReport& report) {
+  if (!bar_) bar_.emplace("train", report.total_steps);
+  bar_->update(report.step, fmt::format("loss {:.4f}", report.loss));
+}
+
+void TrainProgress::epoch(const std::string& line) {
+  if (bar_) bar_->clear();
+  print_output(line + "\n");
+}
+
+RunCallbacks TrainProgress::callbacks(std::vector<std::string> figures) {
+  return {.on_step = [this](const StepReport& report) { step(report); },
+          .on_epoch =
+              [this, figures = std::move(figures)](const RunEpoch& report) {
+                std::string line =
+                    fmt::format("epoch {} of {}: loss {:.4f}", report.epoch, report.epochs, report.train_loss);
+                for (size_t i = 0; i < report.figures.size(); ++i) {
+                  line += fmt::format(", {} {:.4f}", figures.at(i), report.figures[i]);
+                }
+                epoch(line);
+              }};
+}
+
+namespace {
 
 std::string epoch_line(const EpochReport& epoch) {
   std::string line = fmt::format("epoch {} of {}: loss {:.4f}", epoch.epoch, epoch.epochs, epoch.train_loss);
   if (epoch.test) line += fmt::format(", test accuracy {:.2f} %", epoch.test->percent());
-  return line + "\n";
+  return line;
 }
 
 int run(const TrainArguments& options, const CommonOptions& common) {
   require(!options.resume || !options.force, ErrorKind::usage, "--resume and --force contradict each other");
   const Runtime runtime = select_runtime(common);
   require(runtime.dtype == at::kFloat, ErrorKind::usage, "train: weights are trained in float32, leave --dtype out");
-  const auto [named, labels] = start(options);
+  if (!options.caption.empty()) return train_captions(options, runtime);
+  require(options.images.empty() && options.test_data.empty(), ErrorKind::usage,
+          "--images and --test-data are of captioners: give --caption");
+  if (options.data == "scenes") return train_things(options, runtime);
+  require(!options.pictures && !options.test_pictures, ErrorKind::usage,
+          "--pictures and --test-pictures are of scenes");
+  const auto [named, labels] = start_network(options, labels_of_data(options.data));
   const LabelledData data = open_labelled_data(options.data, named.info.num_classes);
   named.model->module().to(runtime.device);
   std::optional<Network> teacher;
@@ -121,7 +138,7 @@ int run(const TrainArguments& options, const CommonOptions& common) {
 
   const TrainOptions how{.output = options.output,
                          .model = record_name(named.info),
-                         .recipe = recipe_for(options, named.info.family),
+                         .recipe = recipe_of(options, default_recipe(named.info.family)),
                          .preprocess = named.info.preprocess,
                          .teacher = teacher ? teacher->model.get() : nullptr,
                          .teacher_name = options.teacher,
@@ -129,21 +146,14 @@ int run(const TrainArguments& options, const CommonOptions& common) {
                          .save_every = options.save_every,
                          .resume = options.resume,
                          .force = options.force,
-                         .stop = &stop_requested()};
-  std::optional<Progress> progress;
-  const TrainCallbacks callbacks{.on_step =
-                                     [&](const StepReport& report) {
-                                       if (!progress) progress.emplace("train", report.total_steps);
-                                       progress->update(report.step, fmt::format("loss {:.4f}", report.loss));
-                                     },
-                                 .on_epoch =
-                                     [&](const EpochReport& report) {
-                                       if (progress) progress->clear();
-                                       print_output(epoch_line(report));
-                                     }};
+                         .stop = &stop_requested(),
+                         .recompute = options.recompute};
+  TrainProgress progress;
+  const TrainCallbacks callbacks{.on_step = [&](const StepReport& report) { progress.step(report); },
+                                 .on_epoch = [&](const EpochReport& report) { progress.epoch(epoch_line(report)); }};
   const TrainResult result =
       train_classifier(*named.model, {.train = *data.train, .test = data.test.get()}, how, callbacks);
-  progress.reset();
+  progress.clear();
   if (result.interrupted) return exit_code_of(stop_signal());
 
   const std::string config = (std::filesystem::path(options.output) / "config.json").string();
@@ -159,13 +169,14 @@ int run(const TrainArguments& options, const CommonOptions& common) {
 }  // namespace
 
 Command add_train(CLI::App& program, CommonOptions& common) {
-  CLI::App* app = program.add_subcommand("train", "Train a network on labelled images");
+  CLI::App* app = program.add_subcommand("train", "Train a classifier or a captioner");
   auto options = std::make_shared<TrainArguments>();
   add_model_options(*app, options->model);
   app->get_option("--model")->required();
   app->add_option(
          "--data", options->data,
-         "Folder with a subfolder of images for each class (below train/ and test/, or alone), or of IDX files")
+         "Folder with a subfolder of images for each class (below train/ and test/, or alone), or of IDX files; or "
+         "scenes, drawn as fovea scenes does: the network then names everything on them")
       ->required()
       ->type_name("PATH");
   app->add_option("--labels", options->labels, "Names of the classes, one a line")->type_name("FILE");
@@ -184,8 +195,16 @@ Command add_train(CLI::App& program, CommonOptions& common) {
   add_positive(*app, "--lr", options->learning_rate, "Highest learning rate");
   add_integer(*app, "--seed", options->seed, {.least = 0}, "Of everything random (0)");
   add_integer(*app, "--save-every", options->save_every, {.least = 1}, "Steps between saved states (an epoch)");
+  add_positive(*app, "--label-smoothing", options->label_smoothing,
+               "Share of the right answer that is spread over all (as the recipe says)");
+  add_integer(*app, "--pictures", options->pictures, {.least = 2, .most = 1'000'000'000}, "Scenes of an epoch (20000)");
+  add_integer(*app, "--test-pictures", options->test_pictures, {.least = 1, .most = 1'000'000},
+              "Scenes that each epoch is measured on (500)");
+  add_scene_options(*app, options->scenes);
+  add_caption_training_options(*app, *options);
   app->add_flag("--resume", options->resume, "Go on from the state in the output folder");
   app->add_flag("--force", options->force, "Replace an earlier run in the output folder");
+  app->add_flag("--recompute", options->recompute, "Run the blocks of transformers again in backward: less memory");
   add_common_options(*app, common);
   return {app, [options, &common] { return run(*options, common); }};
 }

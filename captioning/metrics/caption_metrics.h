@@ -35,6 +35,8 @@ double rouge_l(std::span<const ScoredCaption> captions);
 // clipped, with a Gaussian (σ = 6) on the difference of lengths.
 // Vedantam et al., CIDEr, 2014, https://arxiv.org/abs/1411.5726
 double cider_d(std::span<const ScoredCaption> captions);
+// Of each; the weights are those of the whole set.
+std::vector<double> cider_d_each(std::span<const ScoredCaption> captions);
 
 // Mean over the set of the best reference: F·(1 − 0.5·(chunks/matches)³), F = P·R / (0.9·P + 0.1·R). Words match that
 // are equal, then those of equal stems (porter_stem), each to the last unmatched one of the reference, from the end of

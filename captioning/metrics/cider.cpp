@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <set>
 
 #include "fovea/captioning/metrics/ngrams.h"
@@ -75,13 +76,19 @@ class Cider {
 
 }  // namespace
 
-double cider_d(std::span<const ScoredCaption> captions) {
+std::vector<double> cider_d_each(std::span<const ScoredCaption> captions) {
   for (const ScoredCaption& caption : captions) {
     require(!caption.references.empty(), ErrorKind::data, "cider_d: a caption has no references");
   }
   const Cider cider(captions);
-  double sum = 0;
-  for (const ScoredCaption& caption : captions) sum += cider.score(caption);
+  std::vector<double> scores;
+  for (const ScoredCaption& caption : captions) scores.push_back(cider.score(caption));
+  return scores;
+}
+
+double cider_d(std::span<const ScoredCaption> captions) {
+  const std::vector<double> scores = cider_d_each(captions);
+  const double sum = std::accumulate(scores.begin(), scores.end(), 0.0);
   return captions.empty() ? 0 : sum / static_cast<double>(captions.size());
 }
 

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "fovea/captioning/models/trained_captioner.h"
 #include "fovea/captioning/models/transformer_captioner.h"
 #include "fovea/modules/weights/json_text.h"
 #include "fovea/vision/models/huggingface_config.h"
@@ -188,11 +189,11 @@ CaptionerConfig read_caption_config(const std::string& path) {
   const json* type = config.find("model_type");
   require(type != nullptr, ErrorKind::data, "{}: model_type is missing", printable(path));
   const std::string name = config.text("model_type", *type);
-  const bool blip = name == "blip";
-  require(blip || name == "vision-encoder-decoder", ErrorKind::data,
-          "{}: model_type: \"{}\" is no captioner; known are blip, vision-encoder-decoder", printable(path),
-          printable(name));
-  CaptionerConfig result = blip ? read_blip(config) : read_vit_gpt2(config);
+  const bool blip = name == "blip", own = name == "fovea-captioner";
+  require(blip || own || name == "vision-encoder-decoder", ErrorKind::data,
+          "{}: model_type: \"{}\" is no captioner; known are blip, fovea-captioner, vision-encoder-decoder",
+          printable(path), printable(name));
+  CaptionerConfig result = own ? trained_captioner_config(config) : blip ? read_blip(config) : read_vit_gpt2(config);
   require(result.tokens.start >= 0, ErrorKind::data, "{}: decoder_start_token_id is missing", printable(path));
   return result;
 }

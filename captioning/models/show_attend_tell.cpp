@@ -2,6 +2,7 @@
 
 #include "fovea/modules/attention/additive.h"
 #include "fovea/modules/checks.h"
+#include "fovea/modules/inference/init.h"
 #include "fovea/modules/shape.h"
 
 namespace fovea {
@@ -59,14 +60,20 @@ void GridDecoderImpl::reset() {
   f_beta = nullptr;
   if (o.gated) f_beta = register_module("f_beta", Linear({.in_features = o.state_dim, .out_features = o.memory_dim}));
   fc = register_module("fc", Linear({.in_features = o.state_dim, .out_features = o.vocabulary}));
+  place_embed = at::Tensor();
+  if (o.places > 0) {
+    place_embed = register_parameter("place_embed", init_truncated_normal({o.places, o.memory_dim}, 0.02));
+  }
 }
 
 std::unique_ptr<GridDecoderState> GridDecoderImpl::start(const at::Tensor& memory) {
   require(memory.dim() == 3 && memory.size(2) == options.memory_dim, ErrorKind::data,
           "GridDecoder: expected memory [B,M,{}], got {}", options.memory_dim, shape_text(memory));
+  require(options.places == 0 || memory.size(1) == options.places, ErrorKind::data,
+          "GridDecoder: made for {} places, got {}", options.places, shape_text(memory));
   auto state = std::make_unique<GridDecoderState>();
-  state->memory = memory;
-  state->keys = attention->encoder_att->forward(memory);
+  state->memory = place_embed.defined() ? memory + place_embed : memory;
+  state->keys = attention->encoder_att->forward(state->memory);
   const auto mean = memory.mean(1);
   state->cell = {init_h->forward(mean), init_c->forward(mean)};
   return state;

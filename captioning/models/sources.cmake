@@ -6,4 +6,5 @@ target_sources(fovea_captioning PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/show_attend_tell.cpp
   ${CMAKE_CURRENT_LIST_DIR}/text_decoder.cpp
   ${CMAKE_CURRENT_LIST_DIR}/tutorial_config.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/trained_captioner.cpp
   ${CMAKE_CURRENT_LIST_DIR}/transformer_captioner.cpp)

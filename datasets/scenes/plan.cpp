@@ -1,5 +1,7 @@
 #include "fovea/datasets/scenes/plan.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -83,6 +85,10 @@ void place(Group& group, const Field& field, std::vector<Pose>& taken, Dice& dic
 }
 
 }  // namespace
+
+std::string file_name(Split split, uint64_t index) {
+  return fmt::format("{}_{:06}.png", split_names[static_cast<size_t>(split)], index);
+}
 
 Relation inverse(Relation relation) {
   constexpr Relation inverses[] = {Relation::right_of, Relation::left_of, Relation::below, Relation::above};

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -17,6 +18,9 @@ enum class Split {
   test,    // pairs as in training, other photographs, placements and clothes
   unseen,  // as test, and at least one pair of noun and colour or of noun and relation that training never shows
 };
+
+constexpr std::array<std::string_view, 3> split_names = {"train", "test", "unseen"};
+std::string file_name(Split split, uint64_t index);  // "test_000012.png"
 
 enum class Relation { left_of, right_of, above, below };  // of the first group to the second
 Relation inverse(Relation relation);
