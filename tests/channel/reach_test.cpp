@@ -14,7 +14,7 @@ struct Offset {
   int64_t row, column;  // of the map
 };
 
-struct Row {
+struct Look {
   const char* name;
   bool (*reaches)(const Offset&);
   bool more = false;  // and what happens to be the largest of a strip
@@ -32,7 +32,7 @@ bool own_row_or_column(const Offset& o) {
   return o.y == 0 || o.x == 0;
 }
 
-const Row looks[] = {
+const Look looks[] = {
     {"se", everything},
     {"ese", everything},
     {"eca", neighbouring_channels},
@@ -89,7 +89,7 @@ at::Tensor reach(const std::string& name) {
 
 TEST(ChannelAttentionReach, IsWhatEachMechanismIsMadeFor) {
   std::vector<std::string> names;
-  for (const Row& row : looks) {
+  for (const Look& row : looks) {
     names.emplace_back(row.name);
     const auto reached = reach(row.name);
     const auto at_place = reached.accessor<bool, 3>();
