@@ -174,7 +174,7 @@ def changed(folder, **keys):
 
 
 @pytest.mark.parametrize("keys,cause", [
-    ({"model_type": "git"}, 'model_type: "git" is no captioner; known are blip, vision-encoder-decoder'),
+    ({"model_type": "git"}, 'model_type: "git" is no captioner; known are blip, fovea-captioner, vision-encoder-decoder'),
     ({"model_type": ...}, "model_type is missing"), ({"encoder": ...}, "encoder: expected an object"),
     ({"encoder__model_type": "swin"}, 'encoder: model_type: "swin" is not supported, only vit'),
     ({"decoder__model_type": "bert"}, 'decoder: model_type: "bert" is not supported, only gpt2'),
