@@ -24,22 +24,23 @@
 namespace fovea {
 namespace {
 
-constexpr size_t caption_batch = 8;  // images a forward pass
+constexpr size_t caption_batch = 8;      // images a forward pass
+constexpr int64_t kMostCaptions = 1000;  // of an image
 
 struct CaptionArguments {
   std::string model;
   std::string weights;
   ImageOptions images;
   std::string prompt;
-  int64_t beams = 1;
-  int64_t n_best = 1;
-  int64_t max_length = 0;
-  int64_t min_length = 0;
-  int64_t no_repeat = 0;
-  int64_t seed = 0;
+  std::optional<int64_t> beams;  // these as generation_config.json says where nothing is given
+  std::optional<int64_t> n_best;
+  std::optional<int64_t> max_length;
+  std::optional<int64_t> min_length;
+  std::optional<int64_t> no_repeat;
   std::optional<double> top_p;
-  double temperature = 1;
-  double repetition_penalty = 1;
+  std::optional<double> temperature;
+  std::optional<double> repetition_penalty;
+  int64_t seed = 0;
   bool json = false;
   std::string maps;  // folder
   bool force = false;
@@ -59,19 +60,7 @@ class Program {
     torch::nn::Module& module = captioner_.model->module();
     if (!runtime.device.is_cpu() || runtime.dtype != at::kFloat) module.to(runtime.device, runtime.dtype);
     prepare_for_inference(module);  // a caption takes many steps, so it is always worth it
-    options_ = {.generation = {.max_length = arguments.max_length,
-                               .min_length = arguments.min_length,
-                               .beams = arguments.beams,
-                               .n_best = arguments.n_best,
-                               .repetition_penalty = arguments.repetition_penalty,
-                               .no_repeat_ngram = arguments.no_repeat,
-                               .sample = arguments.top_p.has_value(),
-                               .temperature = arguments.temperature,
-                               .top_k = 0,
-                               .top_p = arguments.top_p.value_or(1),
-                               .seed = static_cast<uint64_t>(arguments.seed)},
-                .prompt = arguments.prompt,
-                .maps = !arguments.maps.empty()};
+    options_ = {.generation = generation_of(), .prompt = arguments.prompt, .maps = !arguments.maps.empty()};
     check_prompt();
   }
 
@@ -110,12 +99,39 @@ class Program {
   }
 
  private:
+  // What the captioner's own configuration asks for, and what the command line says instead.
+  GenerationOptions generation_of() const {
+    GenerationOptions options = captioner_.usual.options;
+    options.max_length = arguments_.max_length.value_or(options.max_length);
+    options.min_length = arguments_.min_length.value_or(options.min_length);
+    options.no_repeat_ngram = arguments_.no_repeat.value_or(options.no_repeat_ngram);
+    options.repetition_penalty = arguments_.repetition_penalty.value_or(options.repetition_penalty);
+    options.seed = static_cast<uint64_t>(arguments_.seed);
+    if (arguments_.beams) {
+      options.beams = *arguments_.beams;
+      options.sample = false;
+    }
+    if (arguments_.top_p) {
+      options.beams = 1;
+      options.sample = true;
+      options.temperature = arguments_.temperature.value_or(1);
+      options.top_k = 0;
+      options.top_p = *arguments_.top_p;
+    }
+    const int64_t most = options.sample && options.beams == 1 ? kMostCaptions : options.beams;
+    options.n_best = arguments_.n_best.value_or(std::min(options.n_best, most));
+    require(options.n_best <= most, ErrorKind::usage, "--n-best {} needs --beams of as many, or --top-p",
+            options.n_best);
+    return options;
+  }
+
   // Before any image is read: these are mistakes of the command line.
   void check_prompt() const {
     try {
       const int64_t given = prompt_tokens(captioner_, arguments_.prompt).size(1);
       const int64_t longest = captioner_.model->longest();
-      const int64_t most = arguments_.max_length > 0 ? arguments_.max_length : given + 1;
+      const int64_t limit = options_.generation.max_length;
+      const int64_t most = limit > 0 ? limit : given + 1;
       require(given < std::min(most, longest > 0 ? longest : most), ErrorKind::usage,
               "--prompt: its {} tokens leave none of {}", given, std::min(most, longest > 0 ? longest : most));
     } catch (const Error& error) {
@@ -154,12 +170,11 @@ void check(const CaptionArguments& arguments) {
   std::error_code error;
   require(std::filesystem::is_directory(arguments.model, error) || !std::filesystem::exists(arguments.model, error),
           ErrorKind::usage, "--model: {} is no folder", printable(arguments.model));
-  require(!arguments.top_p || arguments.beams == 1, ErrorKind::usage, "--top-p draws captions; leave --beams out");
+  require(!arguments.top_p || arguments.beams.value_or(1) == 1, ErrorKind::usage,
+          "--top-p draws captions; leave --beams out");
   require(!arguments.top_p || *arguments.top_p <= 1, ErrorKind::usage, "--top-p: expected a number of 0 to 1, got {}",
           arguments.top_p.value_or(0));
-  require(arguments.top_p || arguments.temperature == 1, ErrorKind::usage, "--temperature needs --top-p");
-  require(arguments.top_p || arguments.n_best <= arguments.beams, ErrorKind::usage,
-          "--n-best {} needs --beams of as many, or --top-p", arguments.n_best);
+  require(arguments.top_p || !arguments.temperature, ErrorKind::usage, "--temperature needs --top-p");
   require(arguments.maps.empty() || draw_available(), ErrorKind::usage,
           "--maps: this build of fovea has no OpenCV and cannot draw");
 }
@@ -206,9 +221,11 @@ Command add_caption(CLI::App& program, CommonOptions& common) {
   app->add_option("--model", arguments->model, "A folder of a captioner: config.json, weights, tokenizer")
       ->type_name("DIR");
   app->add_option("--weights", arguments->weights, "Another file of its weights")->type_name("FILE");
-  add_integer(*app, "--beams", arguments->beams, {.least = 1, .most = 1000}, "Beams of the search; 1 is greedy");
+  add_integer(*app, "--beams", arguments->beams, {.least = 1, .most = 1000},
+              "Beams of the search; 1 is greedy (as generation_config.json says, else 1)");
   add_integer(*app, "--max-length", arguments->max_length, {.least = 2, .most = 100'000},
-              "Tokens of a caption, start, prompt and end included (20 behind the prompt)");
+              "Tokens of a caption, start, prompt and end included (as generation_config.json says, else 20 behind the "
+              "prompt)");
   add_integer(*app, "--min-length", arguments->min_length, {.least = 0, .most = 100'000},
               "Tokens that a caption has at least");
   app->add_option("--prompt", arguments->prompt, "How every caption begins")->type_name("TEXT");
@@ -222,7 +239,8 @@ Command add_caption(CLI::App& program, CommonOptions& common) {
                "Above 1: tokens that are there count less");
   add_integer(*app, "--no-repeat-ngram", arguments->no_repeat, {.least = 0, .most = 1000},
               "No run of so many tokens twice; 0: any may");
-  add_integer(*app, "--n-best", arguments->n_best, {.least = 1, .most = 1000}, "Captions for each image, best first");
+  add_integer(*app, "--n-best", arguments->n_best, {.least = 1, .most = kMostCaptions},
+              "Captions for each image, best first");
   app->add_flag("--json", arguments->json, "Answer as JSON");
   app->add_option("--maps", arguments->maps, "Folder for <image>.words.png: where the network looked for each word")
       ->type_name("DIR");

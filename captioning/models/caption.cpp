@@ -9,8 +9,6 @@
 namespace fovea {
 namespace {
 
-constexpr int64_t kUsualTokens = 20;
-
 std::string trimmed(const std::string& text) {
   const size_t first = text.find_first_not_of(" \n\t\r");
   return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(" \n\t\r") + 1 - first);
@@ -74,15 +72,21 @@ at::Tensor prompt_tokens(const LoadedCaptioner& captioner, const std::string& pr
 std::vector<std::vector<Caption>> caption(const LoadedCaptioner& captioner, const at::Tensor& x,
                                           const CaptionOptions& options) {
   Captioner& model = *captioner.model;
-  const auto prompt = prompt_tokens(captioner, options.prompt).repeat({x.size(0), 1});
+  return caption_memory(captioner, model.encode(x), model.grid(x.size(2), x.size(3)), options);
+}
+
+std::vector<std::vector<Caption>> caption_memory(const LoadedCaptioner& captioner, const at::Tensor& memory,
+                                                 const TokenGrid& grid, const CaptionOptions& options) {
+  Captioner& model = *captioner.model;
+  const auto prompt = prompt_tokens(captioner, options.prompt).repeat({memory.size(0), 1});
   GenerationOptions generation = options.generation;
-  if (generation.max_length == 0) generation.max_length = prompt.size(1) + kUsualTokens;
+  if (generation.max_length == 0) generation.max_length = prompt.size(1) + captioner.usual.new_tokens;
   if (model.longest() > 0) generation.max_length = std::min(generation.max_length, model.longest());
   generation.end_token = captioner.tokens.end;
   generation.pad_token = captioner.tokens.pad;
 
-  const auto state = model.start(model.encode(x));
-  WordMaps maps(captioner, model.grid(x.size(2), x.size(3)));
+  const auto state = model.start(memory);
+  WordMaps maps(captioner, grid);
   const StepFunction step = [&](const StepInput& input) {
     if (!options.maps) return model.step(*state, input);
     const AttentionRecorder recorder(model.module(), {.layers = model.map_layers()});

@@ -8,8 +8,8 @@
 namespace fovea {
 
 struct CaptionOptions {
-  // Its tokens are taken from the captioner. A max_length of 0 is 20 tokens behind the prompt, as transformers take it
-  // where nobody says more.
+  // Its tokens are taken from the captioner. A max_length of 0 is captioner.usual.new_tokens behind the prompt: 20 where
+  // nobody says more, as transformers take it.
   GenerationOptions generation = {.max_length = 0};
   std::string prompt;  // text that every caption begins with
   bool maps = false;
@@ -30,6 +30,10 @@ struct Caption {
 // Throws what generate does, and Error(data) for a prompt that is no UTF-8 or leaves no room.
 std::vector<std::vector<Caption>> caption(const LoadedCaptioner& captioner, const at::Tensor& x,
                                           const CaptionOptions& options);
+
+// The same of what captioner.model->encode gave, memory [B,M,E], whose places lie on a `grid`.
+std::vector<std::vector<Caption>> caption_memory(const LoadedCaptioner& captioner, const at::Tensor& memory,
+                                                 const TokenGrid& grid, const CaptionOptions& options);
 
 // The tokens that decoding starts with, int64 [1,n]: the start token, then the prompt.
 at::Tensor prompt_tokens(const LoadedCaptioner& captioner, const std::string& prompt);

@@ -1,7 +1,11 @@
 #include "fovea/captioning/models/caption_config.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <filesystem>
 
+#include "fovea/captioning/models/generation_config.h"
 #include "fovea/captioning/models/trained_captioner.h"
 #include "fovea/captioning/models/transformer_captioner.h"
 #include "fovea/modules/weights/json_text.h"
@@ -173,14 +177,27 @@ CaptionerConfig read_blip(const JsonReader& config) {
                        .interpolation = Interpolation::bicubic,
                        .mean = {0.48145466, 0.4578275, 0.40821073},
                        .std = {0.26862954, 0.26130258, 0.27577711}};
-  std::error_code error;
-  if (fs::exists(fs::path(config.path).parent_path() / "preprocessor_config.json", error)) {
+  if (has_huggingface_preprocessor(config.path)) {
     result.preprocess = read_huggingface_preprocessor(config.path, vit.image_size).applied_to({});
   }
   return result;
 }
 
+struct CaptionerType {
+  const char* name;  // model_type of config.json
+  CaptionerConfig (*read)(const JsonReader& config);
+};
+constexpr CaptionerType types[] = {
+    {"blip", read_blip}, {"fovea-captioner", trained_captioner_config}, {"vision-encoder-decoder", read_vit_gpt2}};
+
 }  // namespace
+
+bool names_captioner(const std::string& path) {
+  const json root = read_json(path);
+  const auto type = root.find("model_type");
+  return type != root.end() && type->is_string() &&
+         std::ranges::any_of(types, [&](const CaptionerType& one) { return *type == one.name; });
+}
 
 CaptionerConfig read_caption_config(const std::string& path) {
   const json root = read_json(path);
@@ -189,11 +206,15 @@ CaptionerConfig read_caption_config(const std::string& path) {
   const json* type = config.find("model_type");
   require(type != nullptr, ErrorKind::data, "{}: model_type is missing", printable(path));
   const std::string name = config.text("model_type", *type);
-  const bool blip = name == "blip", own = name == "fovea-captioner";
-  require(blip || own || name == "vision-encoder-decoder", ErrorKind::data,
-          "{}: model_type: \"{}\" is no captioner; known are blip, fovea-captioner, vision-encoder-decoder",
-          printable(path), printable(name));
-  CaptionerConfig result = own ? trained_captioner_config(config) : blip ? read_blip(config) : read_vit_gpt2(config);
+  const auto* const known = std::ranges::find(types, name, &CaptionerType::name);
+  if (known == std::end(types)) {
+    std::vector<std::string> names;
+    for (const CaptionerType& one : types) names.emplace_back(one.name);
+    fail(ErrorKind::data, "{}: model_type: \"{}\" is no captioner; known are {}", printable(path), printable(name),
+         fmt::join(names, ", "));
+  }
+  CaptionerConfig result = known->read(config);
+  result.usual = read_usual_generation(path);
   require(result.tokens.start >= 0, ErrorKind::data, "{}: decoder_start_token_id is missing", printable(path));
   return result;
 }

@@ -26,8 +26,12 @@ struct CaptionerConfig {
   std::function<std::shared_ptr<Captioner>()> build;
   std::vector<CaptionerPart> parts;
   CaptionTokens tokens;
+  UsualGeneration usual = {};
   PreprocessOptions preprocess;
 };
+
+// True where config.json names one of the captioners that read_caption_config knows.
+bool names_captioner(const std::string& path);
 
 // `path` is config.json. Throws Error(data) naming file and key.
 CaptionerConfig read_caption_config(const std::string& path);

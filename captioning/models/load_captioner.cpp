@@ -63,6 +63,12 @@ std::string load_parts(torch::nn::Module& model, std::vector<CaptionerPart> part
 
 }  // namespace
 
+bool is_captioner(const std::string& folder) {
+  std::error_code error;
+  const fs::path config = fs::path(folder) / "config.json";
+  return fs::exists(config, error) ? names_captioner(config.string()) : !tutorial_weights(folder).empty();
+}
+
 LoadedCaptioner load_captioner(const std::string& folder, const std::string& weights) {
   std::error_code error;
   const std::string tutorial = fs::exists(fs::path(folder) / "config.json", error) ? "" : tutorial_weights(folder);
@@ -86,6 +92,7 @@ LoadedCaptioner load_captioner(const std::string& folder, const std::string& wei
   loaded.name = config.name;
   loaded.preprocess = config.preprocess;
   loaded.tokens = config.tokens;
+  loaded.usual = config.usual;
   {
     const SkipInit skip;
     loaded.model = config.build();

@@ -1,6 +1,7 @@
 """fovea caption: the answers of transformers on the same file, JSON, sheets of words, one line of error."""
 import json
 import os
+import shutil
 import sys
 
 import numpy as np
@@ -30,7 +31,8 @@ def peer_ids(captioner, path, prompt="", **options):
     image = Image.open(path).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     x = (torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255 - 0.5) / 0.5
     start = [model.generation_config.eos_token_id, *tokenizer.encode(prompt, add_special_tokens=False).ids]
-    options.setdefault("max_length", 20 + len(start))
+    if "max_new_tokens" not in options:
+        options.setdefault("max_length", 20 + len(start))
     with torch.no_grad():
         found = model.generate(pixel_values=x[None], decoder_input_ids=torch.tensor([start]), **options).tolist()
     end = model.generation_config.eos_token_id
@@ -66,6 +68,58 @@ def test_beams_prompts_and_lengths(captioner, photograph):
     assert [one["token_ids"] for one in found] == expected
     assert [one["score"] for one in found] == sorted((one["score"] for one in found), reverse=True)
     assert all(one["generated_text"].startswith("the dog") for one in found)
+
+
+def test_what_the_makers_ask_for(captioner, photograph, tmp_path):
+    """generation_config.json decides where the command line says nothing."""
+    shutil.copytree(captioner[0], tmp_path, dirs_exist_ok=True)
+    config = tmp_path / "generation_config.json"
+    published = json.loads(config.read_text())
+    asked = dict(num_beams=3, max_length=11, min_length=6, no_repeat_ngram_size=2, repetition_penalty=1.2,
+                 length_penalty=2.0, early_stopping=True, num_return_sequences=2)
+    config.write_text(json.dumps({**published, **asked, "max_new_tokens": None}))
+    expected = peer_ids(captioner, photograph, **asked)
+    assert [one["token_ids"] for one in answers(photograph, "--model", tmp_path)] == expected != peer_ids(captioner, photograph)
+    # The command line goes before it.
+    found = answers(photograph, "--model", tmp_path, "--beams", "1", "--max-length", "9")
+    assert [one["token_ids"] for one in found] == peer_ids(captioner, photograph, **{
+        **asked, "num_beams": 1, "max_length": 9, "num_return_sequences": 1, "early_stopping": False})
+    config.write_text(json.dumps({**published, "max_new_tokens": 4, "max_length": 20}))
+    (one,) = answers(photograph, "--model", tmp_path, "--prompt", "the dog")
+    assert [one["token_ids"]] == peer_ids(captioner, photograph, "the dog", max_new_tokens=4, max_length=None)
+    config.write_text(json.dumps({**published, "do_sample": True, "top_k": 5, "temperature": 0.7}))
+    torch.manual_seed(0)
+    expected = peer_ids(captioner, photograph, do_sample=True, top_k=5, temperature=0.7)
+    assert [one["token_ids"] for one in answers(photograph, "--model", tmp_path)] == expected
+
+
+@pytest.mark.parametrize("keys,cause", [
+    ({"num_beams": 0}, "num_beams: expected 1 to"), ({"max_length": "20"}, "max_length: expected an integer"),
+    ({"length_penalty": "x"}, "length_penalty: expected a number"), ({"temperature": -1}, "temperature: expected a number above 0"),
+    ({"early_stopping": "soon"}, "early_stopping: expected true, false or"), ({"do_sample": 1}, "do_sample: expected true"),
+    ({"num_beam_groups": 2}, "num_beam_groups: only 1 is supported, got 2"),
+    ({"bad_words_ids": [[3]]}, "bad_words_ids is not supported"),
+])
+def test_what_cannot_be_asked_for(captioner, photograph, tmp_path, keys, cause):
+    shutil.copytree(captioner[0], tmp_path, dirs_exist_ok=True)
+    (tmp_path / "generation_config.json").write_text(json.dumps(keys))
+    refused(fovea("caption", photograph, "--model", tmp_path), DATA, "generation_config.json: ", cause)
+
+
+def test_the_joint_file_of_transformers_5(captioner, photograph, tmp_path):
+    """processor_config.json goes before preprocessor_config.json where it speaks of images."""
+    shutil.copytree(captioner[0], tmp_path, dirs_exist_ok=True)
+    expected = answers(photograph, "--model", captioner[0])
+    theirs = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({**theirs, "image_mean": [0.1, 0.9, 0.2]}))
+    other = answers(photograph, "--model", tmp_path)
+    assert other[0]["score"] != expected[0]["score"]
+    (tmp_path / "processor_config.json").write_text(json.dumps({"processor_class": "X"}))
+    assert answers(photograph, "--model", tmp_path) == other
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": theirs}))
+    assert answers(photograph, "--model", tmp_path) == expected
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": 3}))
+    refused(fovea("caption", photograph, "--model", tmp_path), DATA, "image_processor: expected an object")
 
 
 def test_draws(captioner, photograph):

@@ -79,15 +79,43 @@ PreprocessChanges read_preprocessor(const JsonReader& config, int64_t usual) {
   return changes;
 }
 
+struct PreprocessorFile {
+  std::string path;  // of the last one looked for where there is none
+  json root = json::object();
+  bool exists = false;
+};
+
+// Which of the files beside `config` says it, in transformers' order.
+PreprocessorFile find_preprocessor(const std::string& config) {
+  namespace fs = std::filesystem;
+  PreprocessorFile file;
+  for (const bool joint : {true, false}) {
+    const char* name = joint ? "processor_config.json" : "preprocessor_config.json";
+    file.path = (fs::path(config).parent_path() / name).string();
+    std::error_code error;
+    if (!fs::exists(file.path, error)) continue;
+    const json root = read_json(file.path);
+    require(root.is_object(), ErrorKind::data, "{}: expected an object, got {}", printable(file.path),
+            root.type_name());
+    if (joint && !root.contains("image_processor")) continue;  // as older versions write it: of other things
+    file.root = joint ? root["image_processor"] : root;
+    require(file.root.is_object(), ErrorKind::data, "{}: image_processor: expected an object, got {}",
+            printable(file.path), file.root.type_name());
+    file.exists = true;
+    break;
+  }
+  return file;
+}
+
 }  // namespace
 
+bool has_huggingface_preprocessor(const std::string& config) {
+  return find_preprocessor(config).exists;
+}
+
 PreprocessChanges read_huggingface_preprocessor(const std::string& config, int64_t side) {
-  namespace fs = std::filesystem;
-  const std::string path = (fs::path(config).parent_path() / "preprocessor_config.json").string();
-  std::error_code error;
-  const json root = fs::exists(path, error) ? read_json(path) : json::object();
-  require(root.is_object(), ErrorKind::data, "{}: expected an object, got {}", printable(path), root.type_name());
-  return read_preprocessor({path, root}, side);
+  const PreprocessorFile file = find_preprocessor(config);
+  return read_preprocessor({file.path, file.root}, side);
 }
 
 }  // namespace fovea
