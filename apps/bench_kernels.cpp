@@ -293,7 +293,7 @@ std::string measure_of_chip() {
   return "MKL runs its AVX2 path on this chip, or none: the measure is the ratio.\n";
 }
 
-std::string as_text(const nlohmann::ordered_json& rows) {
+std::string kernel_table(const nlohmann::ordered_json& rows) {
   std::string text = fmt::format("{:<34} {:<9} {:>10} {:>10} {:>10} {:>6} {:>8} {:>6}\n", "case", "dtype", "ours us",
                                  "sdpa us", "naive us", "ratio", "of peak", "copies");
   const auto number = [](const nlohmann::ordered_json& value, double unit, const char* suffix) {
@@ -326,7 +326,7 @@ int run(const KernelOptions& options, const CommonOptions& common) {
     }
   }
   require(!rows.empty(), ErrorKind::usage, "--filter {}: no case matches", printable(options.filter));
-  print_output(options.json ? rows.dump(2) + "\n" : as_text(rows));
+  print_output(options.json ? rows.dump(2) + "\n" : kernel_table(rows));
   return 0;
 }
 

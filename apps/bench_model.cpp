@@ -104,7 +104,7 @@ BenchResult measure(const Network& network, int64_t batch) {
   return result;
 }
 
-std::string as_text(const BenchResult& result, const Network& network, int64_t batch) {
+std::string bench_text(const BenchResult& result, const Network& network, int64_t batch) {
   return fmt::format(
       "{}, batch {}, {} weights: {:.2f} ms an image (median of {} runs, {:.2f} to {:.2f}), {:.1f} images a second\n"
       "peak memory {:.0f} MB, first result {:.0f} ms after the start\n",
@@ -113,7 +113,7 @@ std::string as_text(const BenchResult& result, const Network& network, int64_t b
       result.first_result_ms);
 }
 
-std::string as_json(const BenchResult& result, const Network& network, int64_t batch) {
+std::string bench_json(const BenchResult& result, const Network& network, int64_t batch) {
   const nlohmann::ordered_json json = {
       {"model", network.info.name},
       {"batch", batch},
@@ -131,7 +131,7 @@ int run(const BenchOptions& options, const CommonOptions& common) {
   const Network network = load_network(options.network, select_runtime(common));
   const BenchResult result = measure(network, options.batch);
   if (stop_signal() != 0) return exit_code_of(stop_signal());
-  print_output(options.json ? as_json(result, network, options.batch) : as_text(result, network, options.batch));
+  print_output(options.json ? bench_json(result, network, options.batch) : bench_text(result, network, options.batch));
   return 0;
 }
 

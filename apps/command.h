@@ -26,6 +26,7 @@ Command add_report(CLI::App& program, CommonOptions& common);
 Command add_features(CLI::App& program, CommonOptions& common);
 Command add_bench_model(CLI::App& program, CommonOptions& common);
 Command add_bench_kernels(CLI::App& program, CommonOptions& common);  // after add_bench_model
+Command add_bench_caption(CLI::App& program, CommonOptions& common);  // after add_bench_model
 Command add_inspect(CLI::App& program, CommonOptions& common);
 Command add_convert(CLI::App& program, CommonOptions& common);
 Command add_models(CLI::App& program, CommonOptions& common);

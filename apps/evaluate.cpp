@@ -1,4 +1,4 @@
-// fovea evaluate: accuracy on labelled images, and how faithful methods of explanation are to the network.
+// fovea evaluate: accuracy on labelled images, how faithful methods of explanation are to the network, and captions.
 #include <ATen/ATen.h>
 
 #include <CLI/CLI.hpp>
@@ -6,10 +6,13 @@
 
 #include "fovea/apps/arguments.h"
 #include "fovea/apps/command.h"
+#include "fovea/apps/evaluate_captions.h"
+#include "fovea/apps/evaluate_things.h"
 #include "fovea/apps/network.h"
 #include "fovea/apps/output.h"
 #include "fovea/apps/progress.h"
 #include "fovea/apps/signals.h"
+#include "fovea/captioning/models/load_captioner.h"
 #include "fovea/datasets/labelled_data.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/prepare.h"
@@ -24,11 +27,9 @@ constexpr const char* shuffled = "shuffled";  // the first method's map with its
 
 struct EvaluateArguments {
   NetworkOptions network;
-  std::string data;
+  CaptionEvaluation captions;  // also its data, seed, json
   std::vector<std::string> methods;
   int64_t pictures = 200;
-  int64_t seed = 0;
-  bool json = false;
 };
 
 // Sums over the pictures.
@@ -53,7 +54,7 @@ std::shared_ptr<torch::nn::Module> randomised(ImageModel& model, uint64_t seed) 
 }
 
 Scores compare_methods(const EvaluateArguments& options, const Network& network, const Dataset& data) {
-  const auto seed = static_cast<uint64_t>(options.seed);
+  const auto seed = static_cast<uint64_t>(options.captions.seed);
   at::manual_seed(seed);
   const auto random_module = randomised(*network.model, seed);
   auto* const random_model = dynamic_cast<ImageModel*>(random_module.get());
@@ -123,27 +124,52 @@ nlohmann::ordered_json as_json(const Network& network, const Accuracy& accuracy,
   return answer;
 }
 
-int run(const EvaluateArguments& options, const CommonOptions& common) {
+int evaluate_labelled(const EvaluateArguments& options, const CommonOptions& common) {
   const Network network = load_network(options.network, select_runtime(common));
   require(network.runtime.dtype == at::kFloat, ErrorKind::usage, "evaluate: works in float32 alone; leave --dtype out");
-  LabelledData data = open_labelled_data(options.data, network.info.num_classes);
+  LabelledData data = open_labelled_data(options.captions.data.data, network.info.num_classes);
   const Dataset& pictures = data.test ? *data.test : *data.train;
   Scores scores;
   if (!options.methods.empty()) scores = compare_methods(options, network, pictures);
   if (stop_signal() != 0) return exit_code_of(stop_signal());
   prepare_for_inference(network.model->module());
   const Accuracy accuracy = evaluate(*network.model, pictures, network.info.preprocess);
-  print_output(options.json ? as_json(network, accuracy, scores).dump(2) + "\n" : as_table(network, accuracy, scores));
+  print_output(options.captions.json ? as_json(network, accuracy, scores).dump(2) + "\n"
+                                     : as_table(network, accuracy, scores));
   return 0;
+}
+
+// A network that names things, where captions could be meant too.
+bool names_things(const ModelOptions& model) {
+  return model.model.empty() ? !model.weights.empty() : !is_captioner(model.model);
+}
+
+int run(EvaluateArguments& options, const CommonOptions& common) {
+  CaptionEvaluation& captions = options.captions;
+  if (!is_caption_data(captions.data.data)) {
+    require(captions.captions.empty(), ErrorKind::usage,
+            "--captions needs --data of captions: scenes, or a .json file");
+    return evaluate_labelled(options, common);
+  }
+  require(options.methods.empty(), ErrorKind::usage, "--explain needs --data of labelled images, got {}",
+          printable(captions.data.data));
+  const ModelOptions& model = options.network.model;
+  if (is_scene_data(captions.data.data) && captions.captions.empty() && names_things(model)) {
+    return evaluate_things(options.network, captions.data, captions.json, common);
+  }
+  captions.model = model.model;
+  captions.weights = model.weights;
+  return evaluate_captions(captions, common);
 }
 
 }  // namespace
 
 Command add_evaluate(CLI::App& program, CommonOptions& common) {
-  CLI::App* app = program.add_subcommand("evaluate", "Measure accuracy, and how faithful explanations are");
+  CLI::App* app = program.add_subcommand("evaluate", "Measure accuracy, captions, and how faithful explanations are");
   auto options = std::make_shared<EvaluateArguments>();
-  app->add_option("--data", options->data,
-                  "Folder of labelled images as train takes it; its test part where it has one")
+  app->add_option("--data", options->captions.data.data,
+                  "Folder of labelled images as train takes it (its test part where it has one); of captions: scenes, "
+                  "scenes:test, scenes:unseen, or a .json file as COCO or Karpathy write it")
       ->required()
       ->type_name("PATH");
   std::vector<std::string> names;
@@ -153,8 +179,9 @@ Command add_evaluate(CLI::App& program, CommonOptions& common) {
       ->delimiter(',')
       ->type_name("METHOD…");
   add_integer(*app, "--pictures", options->pictures, {.least = 1}, "Pictures the methods are compared on (200)");
-  add_integer(*app, "--seed", options->seed, {.least = 0}, "Of the random weights and places (0)");
-  app->add_flag("--json", options->json, "Answer as JSON");
+  add_integer(*app, "--seed", options->captions.seed, {.least = 0}, "Of the random weights and places (0)");
+  app->add_flag("--json", options->captions.json, "Answer as JSON");
+  add_caption_options(*app, options->captions);
   add_model_options(*app, options->network.model);
   app->add_option("--labels", options->network.labels, "Names of the classes, one a line")->type_name("FILE");
   add_common_options(*app, common);

@@ -15,10 +15,11 @@ void keep_large_blocks() {
 
 int main(int argc, char** argv) {
   keep_large_blocks();
-  constexpr fovea::AddCommand commands[] = {
-      fovea::add_classify, fovea::add_caption,  fovea::add_overlay,     fovea::add_lens,          fovea::add_evaluate,
-      fovea::add_report,   fovea::add_features, fovea::add_bench_model, fovea::add_bench_kernels, fovea::add_inspect,
-      fovea::add_convert,  fovea::add_models,   fovea::add_train,       fovea::add_gallery,       fovea::add_scenes,
-      fovea::add_serve};
+  constexpr fovea::AddCommand commands[] = {fovea::add_classify,      fovea::add_caption,     fovea::add_overlay,
+                                            fovea::add_lens,          fovea::add_evaluate,    fovea::add_report,
+                                            fovea::add_features,      fovea::add_bench_model, fovea::add_bench_kernels,
+                                            fovea::add_bench_caption, fovea::add_inspect,     fovea::add_convert,
+                                            fovea::add_models,        fovea::add_train,       fovea::add_gallery,
+                                            fovea::add_scenes,        fovea::add_serve};
   return fovea::run_program(argc, argv, commands, fovea::current_failure);
 }

@@ -9,7 +9,7 @@
 #include "fovea/apps/output.h"
 #include "fovea/apps/picture_file.h"
 #include "fovea/apps/progress.h"
-#include "fovea/apps/resources.h"
+#include "fovea/apps/scene_files.h"
 #include "fovea/apps/signals.h"
 #include "fovea/datasets/scenes/captions.h"
 #include "fovea/datasets/scenes/nouns.h"
@@ -26,16 +26,11 @@ using Json = nlohmann::ordered_json;
 struct SceneArguments {
   std::string output;
   std::string split = "train";
-  std::string font = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf";
-  std::string photographs;
-  std::string clothes = "/usr/share/datasets/fashion-mnist";
+  SceneFiles files;
   int64_t count = 100;
   int64_t first = 0;
   bool force = false;
 };
-
-const std::map<std::string, scenes::Split> splits = {
-    {"train", scenes::Split::train}, {"test", scenes::Split::test}, {"unseen", scenes::Split::unseen}};
 
 Json object(const scenes::Group& group, const scenes::Placed& placed, int64_t image) {
   const Region& box = placed.box;
@@ -64,10 +59,8 @@ void describe(const scenes::Scene& scene, int64_t image, const std::string& file
 
 int write_scenes(const SceneArguments& arguments) {
   namespace fs = std::filesystem;
-  const scenes::World world(
-      {.font = arguments.font,
-       .photographs = arguments.photographs.empty() ? resource("photographs").string() : arguments.photographs,
-       .clothes = arguments.clothes});
+  const scenes::Split split = split_of("--split", arguments.split);
+  const auto world = open_world(arguments.files);
   make_folder(arguments.output);
   const std::string captions = (fs::path(arguments.output) / "captions.json").string();
   check_replaceable(captions, arguments.force, [](const std::string&) { return false; });
@@ -78,8 +71,8 @@ int write_scenes(const SceneArguments& arguments) {
   Progress progress("scenes", arguments.count);
   for (int64_t i = 0; i < arguments.count && stop_signal() == 0; ++i) {
     const int64_t index = arguments.first + i;
-    const scenes::Scene scene = world.draw(splits.at(arguments.split), static_cast<uint64_t>(index));
-    const std::string file = fmt::format("{}_{:06}.png", arguments.split, index);
+    const scenes::Scene scene = world->draw(split, static_cast<uint64_t>(index));
+    const std::string file = scenes::file_name(split, static_cast<uint64_t>(index));
     write_picture((fs::path(arguments.output) / file).string(), encode_png(scene.image), arguments.force);
     describe(scene, index, file, page);
     progress.update(i + 1);
@@ -100,11 +93,8 @@ Command add_scenes(CLI::App& program, CommonOptions& common) {
   add_integer(*app, "--count", arguments->count, {.least = 1, .most = 10'000'000}, "Scenes to draw (100)");
   add_integer(*app, "--first", arguments->first, {.least = 0, .most = int64_t{1} << 60}, "Number of the first (0)");
   app->add_option("--split", arguments->split,
-                  "train; test: other photographs, placements and clothes; unseen: also pairs that train never shows")
-      ->check(CLI::IsMember({"train", "test", "unseen"}));
-  app->add_option("--font", arguments->font, "Noto Color Emoji (Debian's package fonts-noto-color-emoji)");
-  app->add_option("--photographs", arguments->photographs, "Folder of photographs to stand on (those of fovea)");
-  app->add_option("--clothes", arguments->clothes, "Folder of Fashion-MNIST (Debian's dataset-fashion-mnist)");
+                  "train; test: other photographs, placements and clothes; unseen: also pairs that train never shows");
+  add_scene_options(*app, arguments->files);
   app->add_flag("--force", arguments->force, "Replace captions.json, and files that fovea did not write");
   add_verbose_option(*app, common);
   return {app, [arguments] { return write_scenes(*arguments); }};

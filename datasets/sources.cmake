@@ -15,4 +15,6 @@ target_sources(fovea_datasets PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/scenes/data.cpp
   ${CMAKE_CURRENT_LIST_DIR}/scenes/nouns.cpp
   ${CMAKE_CURRENT_LIST_DIR}/scenes/plan.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/scenes/reading.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/scenes/score.cpp
   ${CMAKE_CURRENT_LIST_DIR}/scenes/world.cpp)

@@ -1,9 +1,13 @@
 """fovea bench, and the names of fovea models."""
 import json
+import sys
 
 import pytest
 
-from program import EMBEDDED, fovea, refused, USAGE
+from program import EMBEDDED, SOURCE, USAGE, fovea, refused
+
+sys.path.insert(0, str(SOURCE / "tests/captioning"))
+import small_captioner  # noqa: E402
 
 FIELDS = ["milliseconds_per_image", "images_per_second", "peak_rss_mb", "first_result_ms"]
 
@@ -17,6 +21,18 @@ def test_bench(trained):
     assert result["first_result_ms"] < 1000 * run.seconds
     assert 20 < result["peak_rss_mb"] < 2000
     assert result["runs"] >= 15 and result["weights"] == "loaded" and result["batch"] == 2
+
+
+def test_bench_caption(tmp_path):
+    small_captioner.save(tmp_path)
+    run = fovea("bench", "caption", "--model", tmp_path, "--beams", "3", "--tokens", "6", "--json", "--threads", "1")
+    assert run.returncode == 0, run.stderr
+    result = json.loads(run.stdout)
+    assert (result["beams"], result["tokens"]) == (3, 6) and result["runs"] >= 7
+    assert 0 < result["encode_ms"] < result["caption_ms"]
+    assert result["tokens_per_second"] == pytest.approx(6000 / result["caption_ms"])
+    assert result["milliseconds_per_step"] == pytest.approx((result["caption_ms"] - result["encode_ms"]) / 6)
+    refused(fovea("bench", "caption"), USAGE, "--model DIR is required")
 
 
 def test_bench_says_that_weights_are_random():
