@@ -47,7 +47,11 @@ LoadedCaptioner load_captioner(const std::string& folder, const Runtime& runtime
 void read_words(ReportImage& report, const LoadedCaptioner& captioner, const Runtime& runtime, int64_t beams) {
   const c10::InferenceMode inference;
   const auto x = preprocess(report.picture, captioner.preprocess).unsqueeze(0).to(runtime.device, runtime.dtype);
-  const auto captions = caption(captioner, x, {.generation = {.max_length = 0, .beams = beams}, .maps = true});
+  GenerationOptions generation = captioner.usual.options;
+  generation.sample = false;
+  generation.beams = beams;
+  generation.n_best = 1;
+  const auto captions = caption(captioner, x, {.generation = generation, .maps = true});
   report.captioner = captioner.name;
   report.words_seen = crop_geometry(report.picture.width, report.picture.height, captioner.preprocess).in_original();
   for (const CaptionWord& word : captions.front().front().words) {

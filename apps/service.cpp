@@ -231,7 +231,7 @@ std::string Service::classify(const Upload& upload) const {
 
 std::string Service::caption(const Upload& upload) const {
   if (!captioner_) throw Refusal{.status = 404, .message = "this server has no captioner (--captioner DIR)"};
-  CaptionOptions options{.prompt = upload.text("prompt")};
+  CaptionOptions options{.generation = captioner_->usual.options, .prompt = upload.text("prompt")};
   GenerationOptions& generation = options.generation;
   if (upload.values.contains("beams")) generation.sample = false;
   generation.beams = upload.integer("beams", generation.beams, {.least = 1, .most = 16});
