@@ -27,6 +27,7 @@ class Results:
         self.all = json.loads(path.read_text()) if path.exists() else fresh
         if self.all["settings"] != settings:
             raise SystemExit(f"{path}: was made with {self.all['settings']}, not {settings}")
+        self.save()
 
     def save(self):
         """Never half a file."""

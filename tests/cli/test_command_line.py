@@ -105,7 +105,8 @@ def test_verbose_says_more(photograph, trained):
 
 def test_train_outputs(data, tmp_path):
     def train(output):
-        return fovea("train", "--data", data, "--model", "fovea_vit_fashion", "--output", output, "--epochs", "1")
+        return fovea("train", "--data", data, "--model", "fovea_vit_fashion", "--output", output, "--epochs", "1",
+                     "--batch-size", "20")
 
     refused(train(tmp_path / "no" / "out"), IO, "No such file or directory")
     (tmp_path / "file").write_text("")
