@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "fovea/apps/arguments.h"
+#include "fovea/apps/captioner.h"
 #include "fovea/apps/command.h"
 #include "fovea/apps/device.h"
 #include "fovea/apps/output.h"
@@ -91,12 +92,9 @@ CaptionBench measure_captions(const LoadedCaptioner& captioner, const Runtime& r
 }
 
 int run_caption_bench(const CaptionBenchOptions& options, const CommonOptions& common) {
-  require(!options.model.empty(), ErrorKind::usage, "bench caption: --model DIR is required: a folder of a captioner");
   const Runtime runtime = select_runtime(common);
-  const LoadedCaptioner captioner = load_captioner(options.model);
-  torch::nn::Module& module = captioner.model->module();
-  if (!runtime.device.is_cpu() || runtime.dtype != at::kFloat) module.to(runtime.device, runtime.dtype);
-  prepare_for_inference(module);
+  const LoadedCaptioner captioner = open_captioner(options.model, "", runtime);
+  prepare_for_inference(captioner.model->module());
   const CaptionBench result = measure_captions(captioner, runtime, options);
   if (stop_signal() != 0) return exit_code_of(stop_signal());
   const auto tokens = static_cast<double>(options.tokens);
@@ -124,8 +122,10 @@ int run_caption_bench(const CaptionBenchOptions& options, const CommonOptions& c
 Command add_bench_caption(CLI::App& program, CommonOptions& common) {
   CLI::App* app = program.get_subcommand("bench")->add_subcommand("caption", "Of one captioner on a random image");
   auto options = std::make_shared<CaptionBenchOptions>();
-  app->add_option("--model", options->model, "A folder of a captioner: config.json, weights, tokenizer")
-      ->type_name("DIR");
+  app->add_option("--model", options->model,
+                  "fovea_lstm_scenes (the default), fovea_transformer_scenes, or a folder of a captioner: config.json, "
+                  "weights, tokenizer")
+      ->type_name("NAME|DIR");
   add_integer(*app, "--beams", options->beams, {.least = 1, .most = 1000}, "Beams of the search (1)");
   add_integer(*app, "--tokens", options->tokens, {.least = 1, .most = 10'000}, "Tokens of a caption (20)");
   app->add_flag("--json", options->json, "Answer as JSON");

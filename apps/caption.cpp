@@ -1,7 +1,6 @@
 // fovea caption: what is on each image in words, and for each word where the network looked.
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
-#include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -10,13 +9,17 @@
 #include "fovea/apps/answers.h"
 #include "fovea/apps/arguments.h"
 #include "fovea/apps/batch.h"
+#include "fovea/apps/captioner.h"
 #include "fovea/apps/command.h"
 #include "fovea/apps/device.h"
 #include "fovea/apps/output.h"
 #include "fovea/apps/picture_file.h"
+#include "fovea/apps/preview.h"
 #include "fovea/apps/progress.h"
+#include "fovea/apps/shipped.h"
 #include "fovea/apps/signals.h"
 #include "fovea/captioning/models/caption.h"
+#include "fovea/captioning/models/trained_captioner.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/prepare.h"
 #include "fovea/vision/draw/word_sheet.h"
@@ -43,23 +46,25 @@ struct CaptionArguments {
   int64_t seed = 0;
   bool json = false;
   std::string maps;  // folder
+  bool preview = false;
   bool force = false;
 };
 
 struct CaptionAnswer {
   std::string path;
-  std::string error;  // empty: none
+  std::string error;    // empty: none
+  std::string preview;  // where it was asked for
   std::vector<Caption> captions;
+  bool strange = false;  // to a shipped network: it knows nothing on the picture
 };
 
 class Program {
  public:
   Program(const CaptionArguments& arguments, const Runtime& runtime)
-      : arguments_(arguments), runtime_(runtime), captioner_(load_captioner(arguments.model, arguments.weights)) {
-    spdlog::info("{}", captioner_.report);
-    torch::nn::Module& module = captioner_.model->module();
-    if (!runtime.device.is_cpu() || runtime.dtype != at::kFloat) module.to(runtime.device, runtime.dtype);
-    prepare_for_inference(module);  // a caption takes many steps, so it is always worth it
+      : arguments_(arguments),
+        runtime_(runtime),
+        captioner_(open_captioner(arguments.model, arguments.weights, runtime)) {
+    prepare_for_inference(captioner_.model->module());  // a caption takes many steps, so it is always worth it
     options_ = {.generation = generation_of(), .prompt = arguments.prompt, .maps = !arguments.maps.empty()};
     check_prompt();
   }
@@ -72,10 +77,11 @@ class Program {
     std::vector<Image> pictures;
     std::vector<size_t> read;  // answers that have an input
     for (const std::string& path : paths) {
-      answers.push_back({.path = path, .error = "", .captions = {}});
+      answers.push_back({.path = path, .error = "", .preview = "", .captions = {}});
       try {
         pictures.push_back(load_image(path, arguments_.images));
         inputs.push_back(preprocess(pictures.back(), captioner_.preprocess));
+        if (arguments_.preview) answers.back().preview = preview_of(pictures.back());
         read.push_back(answers.size() - 1);
       } catch (...) {
         pictures.resize(inputs.size());
@@ -84,10 +90,13 @@ class Program {
     }
     if (inputs.empty()) return answers;
     const c10::InferenceMode inference;
-    auto captions = caption(captioner_, at::stack(inputs).to(runtime_.device, runtime_.dtype), options_);
+    const auto x = at::stack(inputs).to(runtime_.device, runtime_.dtype);
+    const auto strange = find_strange(x);
+    auto captions = caption(captioner_, x, options_);
     for (size_t i = 0; i < read.size(); ++i) {
       CaptionAnswer& one = answers[read[i]];
       one.captions = std::move(captions[i]);
+      one.strange = strange[i];
       if (sheets.empty()) continue;
       try {
         write_sheet(sheets[read[i]], pictures[i], one.captions.front());
@@ -99,6 +108,15 @@ class Program {
   }
 
  private:
+  // Of each picture, whether a shipped network names nothing on it.
+  std::vector<bool> find_strange(const at::Tensor& x) const {
+    std::vector<bool> strange(static_cast<size_t>(x.size(0)), false);
+    if (!arguments_.model.empty()) return strange;
+    const auto surest = std::get<0>(encoder_of(*captioner_.model).forward(x).sigmoid().to(at::kCPU, at::kFloat).max(1));
+    for (size_t i = 0; i < strange.size(); ++i) strange[i] = surest[static_cast<int64_t>(i)].item<float>() < 0.5F;
+    return strange;
+  }
+
   // What the captioner's own configuration asks for, and what the command line says instead.
   GenerationOptions generation_of() const {
     GenerationOptions options = captioner_.usual.options;
@@ -165,8 +183,7 @@ void append_json(nlohmann::ordered_json& list, const CaptionAnswer& answer) {
 }
 
 void check(const CaptionArguments& arguments) {
-  require(!arguments.model.empty(), ErrorKind::usage,
-          "caption: --model DIR is required: a folder of a captioner (ViT-GPT2, BLIP) as transformers writes it");
+  require(!arguments.model.empty() || arguments.weights.empty(), ErrorKind::usage, "--weights needs --model DIR");
   std::error_code error;
   require(std::filesystem::is_directory(arguments.model, error) || !std::filesystem::exists(arguments.model, error),
           ErrorKind::usage, "--model: {} is no folder", printable(arguments.model));
@@ -175,6 +192,7 @@ void check(const CaptionArguments& arguments) {
   require(!arguments.top_p || *arguments.top_p <= 1, ErrorKind::usage, "--top-p: expected a number of 0 to 1, got {}",
           arguments.top_p.value_or(0));
   require(arguments.top_p || !arguments.temperature, ErrorKind::usage, "--temperature needs --top-p");
+  require(!arguments.preview || !arguments.json, ErrorKind::usage, "--preview and --json contradict each other");
   require(arguments.maps.empty() || draw_available(), ErrorKind::usage,
           "--maps: this build of fovea has no OpenCV and cannot draw");
 }
@@ -189,6 +207,7 @@ int run(const CaptionArguments& arguments, const CommonOptions& common) {
 
   BatchResult result(arguments.images.keep_going);
   auto list = nlohmann::ordered_json::array();
+  bool strange = false;
   Progress progress("caption", static_cast<int64_t>(paths.size()));
   for (size_t first = 0; first < paths.size() && stop_signal() == 0; first += caption_batch) {
     const auto part = [&](const std::vector<std::string>& all) {
@@ -200,8 +219,10 @@ int run(const CaptionArguments& arguments, const CommonOptions& common) {
     const std::vector<std::string> batch = part(paths);
     for (const CaptionAnswer& answer : program.answer(batch, part(sheets), result)) {
       append_json(list, answer);
+      strange = strange || answer.strange;
       if (arguments.json || !answer.error.empty()) continue;
       progress.clear();
+      print_output(answer.preview);
       for (const Caption& caption : answer.captions) {
         print_output(fmt::format("{}: {}\n", printable(answer.path), printable(caption.text)));
       }
@@ -209,6 +230,7 @@ int run(const CaptionArguments& arguments, const CommonOptions& common) {
     progress.update(static_cast<int64_t>(first + batch.size()));
   }
   if (arguments.json) print_output(as_text(list));
+  if (strange) warn_of_shipped_networks();
   return result.exit_code();
 }
 
@@ -218,8 +240,10 @@ Command add_caption(CLI::App& program, CommonOptions& common) {
   CLI::App* app = program.add_subcommand("caption", "Say in words what is on images");
   auto arguments = std::make_shared<CaptionArguments>();
   add_image_options(*app, arguments->images);
-  app->add_option("--model", arguments->model, "A folder of a captioner: config.json, weights, tokenizer")
-      ->type_name("DIR");
+  app->add_option("--model", arguments->model,
+                  "fovea_lstm_scenes (the default), fovea_transformer_scenes, or a folder of a captioner: config.json, "
+                  "weights, tokenizer")
+      ->type_name("NAME|DIR");
   app->add_option("--weights", arguments->weights, "Another file of its weights")->type_name("FILE");
   add_integer(*app, "--beams", arguments->beams, {.least = 1, .most = 1000},
               "Beams of the search; 1 is greedy (as generation_config.json says, else 1)");
@@ -244,6 +268,7 @@ Command add_caption(CLI::App& program, CommonOptions& common) {
   app->add_flag("--json", arguments->json, "Answer as JSON");
   app->add_option("--maps", arguments->maps, "Folder for <image>.words.png: where the network looked for each word")
       ->type_name("DIR");
+  app->add_flag("--preview", arguments->preview, "Show each image in the terminal too, in coloured half blocks");
   app->add_flag("--force", arguments->force, "Replace pictures that were not written by this command");
   add_common_options(*app, common);
   return {app, [arguments, &common] { return run(*arguments, common); }};

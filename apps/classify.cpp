@@ -10,6 +10,7 @@
 #include "fovea/apps/network.h"
 #include "fovea/apps/output.h"
 #include "fovea/apps/progress.h"
+#include "fovea/apps/shipped.h"
 #include "fovea/apps/signals.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/prepare.h"
@@ -33,6 +34,7 @@ struct ClassifyAnswer {
   std::string path;
   std::string error;  // empty: none
   std::vector<Prediction> predictions;
+  bool strange = false;  // to the default network
 };
 
 // Answers of one batch; images that cannot be read stay out of the forward pass.
@@ -44,7 +46,9 @@ std::vector<ClassifyAnswer> classify(const std::vector<std::string>& paths, cons
   for (const std::string& path : paths) {
     answers.push_back({.path = path, .error = "", .predictions = {}});
     try {
-      inputs.push_back(preprocess(load_image(path, options.images), network.info.preprocess));
+      const Image picture = load_image(path, options.images);
+      answers.back().strange = options.network.model.model.empty() && has_colour(picture);
+      inputs.push_back(preprocess(picture, network.info.preprocess));
       read.push_back(answers.size() - 1);
     } catch (...) {
       answers.back().error = result.add_failure(path);
@@ -83,12 +87,14 @@ int run(const ClassifyOptions& options, const CommonOptions& common) {
 
   BatchResult result(options.images.keep_going);
   auto list = nlohmann::ordered_json::array();
+  bool strange = false;
   Progress progress("classify", static_cast<int64_t>(paths.size()));
   for (size_t first = 0; first < paths.size() && stop_signal() == 0; first += classify_batch) {
     const std::vector<std::string> batch(
         paths.begin() + static_cast<ptrdiff_t>(first),
         paths.begin() + static_cast<ptrdiff_t>(std::min(first + classify_batch, paths.size())));
     for (const ClassifyAnswer& answer : classify(batch, options, network, result)) {
+      strange = strange || answer.strange;
       if (options.json) {
         list.push_back(as_json(answer));
       } else if (answer.error.empty()) {
@@ -99,6 +105,7 @@ int run(const ClassifyOptions& options, const CommonOptions& common) {
     progress.update(static_cast<int64_t>(first + batch.size()));
   }
   if (options.json) print_output(as_text(list));
+  if (strange) warn_of_shipped_networks();
   return result.exit_code();
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds and shows what fovea does, one step after the other: first attention on a photograph, which needs no network
-# and is there before the rest is compiled, then four small networks on the samples that come along.
+# and is there before the rest is compiled, then the shipped networks on scenes and on photographs of clothes.
 # Usage: demo.sh BUILD OUTPUT [PHOTO]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,8 +11,8 @@ fovea=$build/bin/fovea
 mkdir -p "$output"
 
 # Seconds of each step on two cores, downloads apart: what is left is the sum of those to come.
-names=("install what is missing" "configure" "build the lens" "look at a photograph" "build the networks" "classify and explain")
-seconds=(5 6 60 1 300 25)
+names=("install what is missing" "configure" "build the lens" "look at a photograph" "build the networks" "name and describe scenes" "classify clothes")
+seconds=(5 6 60 1 300 15 15)
 steps=${#names[@]}
 now=0
 left() {  # of all steps that are not begun
@@ -57,18 +57,33 @@ if [[ -z $photo ]]; then
   photo=datasets/samples/chelsea.jpg
   point=172,118  # an eye
 fi
-"$build/bin/fovea-lens" lens "$photo" --point "$point" --output "$output" | sed 's/^/      picture: /'
+preview=()
+[[ -t 1 && ${TERM:-dumb} != dumb ]] && preview=(--preview)
+"$build/bin/fovea-lens" lens "$photo" --point "$point" --output "$output" "${preview[@]}" | sed "s|^$output|      picture: &|"
 step
 compile fovea
 step
-samples=(datasets/samples/*.png)
-method_of() { case $1 in *vit*) echo rollout ;; *swin*) echo attention ;; *cbam*) echo spatial ;; *) echo channel ;; esac; }
-for model in $("$fovea" models --json | sed -n 's/^ *"name": "\(fovea_.*\)",$/\1/p'); do
+method_of() { case $1 in *scenes) echo gradcam ;; *vit*) echo rollout ;; *swin*) echo attention ;; *cbam*) echo spatial ;; *) echo channel ;; esac; }
+look() {  # MODEL IMAGE…: where it looked
+  "$fovea" overlay --model "$1" --method "$(method_of "$1")" --output "$output/$1" "${@:2}" >/dev/null
+}
+"$fovea" scenes --split test --count 4 --output "$output/scenes" --force >/dev/null
+scenes=("$output"/scenes/*.png)
+printf '\n== fovea_lstm_scenes\n'
+"$fovea" caption --maps "$output/words" "${preview[@]}" "${scenes[@]}" | sed "s|^$output/||"
+for model in fovea_{cbamresnet,vit}_scenes; do
   printf '\n== %s\n' "$model"
-  "$fovea" classify --model "$model" --top-k 2 "${samples[@]}"
-  "$fovea" overlay --model "$model" --method "$(method_of "$model")" --output "$output/$model" "${samples[@]}" >/dev/null
+  "$fovea" classify --model "$model" --top-k 3 "${scenes[@]}" | sed "s|^$output/||"
+  look "$model" "${scenes[@]}"
 done
-printf '\nPictures, where the lens and each network looked:\n'
+step
+samples=(datasets/samples/*.png)
+for model in fovea_{seresnet,cbamresnet,vit,swin}_fashion; do
+  printf '\n== %s\n' "$model"
+  "$fovea" classify --model "$model" --top-k 1 "${samples[@]}" | paste -sd' \n' | sed 's|^datasets/samples/||'
+  look "$model" "${samples[@]}"
+done
+printf '\nPictures: scenes, and where the lens and each network looked, for captions word by word:\n'
 printf '  %s\n' "$output"/*.lens.png "$output"/*/
 cat <<END
 

@@ -52,11 +52,11 @@ at::Device select_device(const std::string& name) {
   return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
 }
 
+}  // namespace
+
 at::ScalarType dtype_named(const std::string& name) {
   return name == "bfloat16" ? at::kBFloat16 : name == "float16" ? at::kHalf : at::kFloat;
 }
-
-}  // namespace
 
 Runtime select_runtime(const CommonOptions& options) {
   const Runtime runtime{.device = select_device(options.device), .dtype = dtype_named(options.dtype)};

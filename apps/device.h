@@ -13,6 +13,9 @@ struct Runtime {
   at::ScalarType dtype = at::kFloat;
 };
 
+// Of "bfloat16", "float16" and "float32".
+at::ScalarType dtype_named(const std::string& name);
+
 // Applies --device, --dtype and --threads. `cuda` asks for the driver first, then loads LibTorch's CUDA libraries, to
 // which the program is not linked (they cost 0.2 s and 230 MB at every start). Throws Error(io) where there is no such
 // device, Error(usage) for an unknown name and for float16 on a CPU.

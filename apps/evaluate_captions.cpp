@@ -1,4 +1,5 @@
 #include "fovea/apps/evaluate_captions.h"
+#include "fovea/apps/captioner.h"
 
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
@@ -96,11 +97,8 @@ CaptionScores judge_file(const CaptionData& data, const std::map<std::string, st
 class CaptionJudge {
  public:
   CaptionJudge(const CaptionEvaluation& options, const Runtime& runtime)
-      : options_(options), runtime_(runtime), captioner_(load_captioner(options.model, options.weights)) {
-    spdlog::info("{}", captioner_.report);
-    torch::nn::Module& module = captioner_.model->module();
-    if (!runtime.device.is_cpu() || runtime.dtype != at::kFloat) module.to(runtime.device, runtime.dtype);
-    prepare_for_inference(module);
+      : options_(options), runtime_(runtime), captioner_(open_captioner(options.model, options.weights, runtime)) {
+    prepare_for_inference(captioner_.model->module());
     writing_.generation = captioner_.usual.options;
     writing_.generation.n_best = 1;
     writing_.generation.seed = static_cast<uint64_t>(options.seed);
@@ -242,8 +240,8 @@ void add_caption_options(CLI::App& app, CaptionEvaluation& options) {
 
 int evaluate_captions(const CaptionEvaluation& options, const CommonOptions& common) {
   const bool made = !options.captions.empty();
-  require(made == options.model.empty(), ErrorKind::usage,
-          "evaluate: captions need either --model DIR, a folder of a captioner, or --captions FILE");
+  require(!made || options.model.empty(), ErrorKind::usage,
+          "evaluate: captions that are made already (--captions) take no --model");
   require(!made || !options.shuffled, ErrorKind::usage, "--shuffled needs a network: --model DIR");
   if (!options.output.empty()) check_replaceable(options.output, options.force, is_own_result);
   const std::vector<CaptionData> data = open_caption_data(options.data, /*draw=*/!made);

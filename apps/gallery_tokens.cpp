@@ -1,23 +1,10 @@
 #include <ATen/ATen.h>
 
-#include "fovea/apps/gallery.h"
-#include "fovea/modules/modules.h"
-#include "fovea/vision/draw/token_map.h"
+#include "fovea/apps/gallery_layers.h"
 
 namespace fovea {
+namespace gallery {
 namespace {
-
-constexpr int64_t kTokenCount = 24, kWidth = 16, kHeads = 2;
-constexpr int64_t kRows = 4, kColumns = 6;  // of the tokens on a grid
-
-using Panels = std::vector<GalleryPanel>;
-
-// Four groups of six tokens that drift within: [1,24,16].
-at::Tensor tokens() {
-  const auto place = at::arange(kTokenCount, at::kFloat).unsqueeze(1), column = at::arange(kWidth, at::kFloat);
-  const auto group = at::floor(place / 6);
-  return (at::cos(0.9 * column * group + column) + 0.5 * at::sin(0.2618 * place * (1 + column / 4))).unsqueeze(0);
-}
 
 at::Tensor heads() {  // [1,2,24,8]
   return tokens().view({1, kTokenCount, kHeads, kWidth / kHeads}).transpose(1, 2).contiguous();
@@ -26,46 +13,6 @@ at::Tensor heads() {  // [1,2,24,8]
 // As many values as tokens, so that an average of them is its weights.
 at::Tensor one_hot_values() {
   return at::eye(kTokenCount).expand({1, kHeads, kTokenCount, kTokenCount});
-}
-
-GalleryPanel panel(const std::string& title, const at::Tensor& matrix, const std::string& unit = "attention weight",
-                   const std::string& x_axis = kSourceAxis, const std::string& y_axis = kTargetAxis) {
-  return {matrix_panel(matrix, title, unit), x_axis, y_axis};
-}
-
-// A layer whose parameters lie away from their neutral start.
-template <typename Layer>
-Layer drawn(Layer layer, double spread = 0.4) {
-  const at::NoGradGuard no_grad;
-  at::manual_seed(11);
-  for (auto& parameter : layer->parameters()) parameter.normal_(0, spread);
-  layer->eval();
-  return layer;
-}
-
-// The first map that a layer records, the mean of its heads.
-template <typename Layer, typename Run>
-Panels recorded(const std::string& title, Layer& layer, Run run, const std::string& x_axis = kSourceAxis) {
-  const at::NoGradGuard no_grad;
-  const AttentionRecorder recorder(*layer);
-  run(layer);
-  const auto matrix = recorder.maps().at(0).weights[0].mean(0);
-  return {panel(title, matrix, "attention weight", x_axis, matrix.size(0) == 1 ? "query" : kTargetAxis)};
-}
-
-// How strongly each output token depends on each input token: the norm of its gradient.
-template <typename Run>
-Panels influence(const std::string& title, Run run) {
-  const auto x = tokens().requires_grad_(true);
-  const auto y = run(x)[0];  // [N,D]
-  const auto weights = at::cos(at::arange(1, y.size(1) + 1, at::kFloat));
-  auto matrix = at::empty({kTokenCount, kTokenCount});
-  for (int64_t i = 0; i < kTokenCount; ++i) {
-    x.mutable_grad() = at::Tensor();
-    (y[i] * weights).sum().backward({}, /*retain_graph=*/true);
-    matrix[i] = x.grad()[0].norm(2, {1});
-  }
-  return {panel(title, matrix, "norm of the gradient")};
 }
 
 at::Tensor weights_of(const AttentionArgs& args) {
@@ -231,11 +178,6 @@ Panels performer() {
           panel("what it estimates", weights_of({}))};
 }
 
-Panels fourier() {
-  const auto responses = fourier_mixing(at::eye(kTokenCount).unsqueeze(-1)).squeeze(-1);  // of a one at each token
-  return {panel("FNet, along the tokens", responses.t(), "factor")};
-}
-
 Panels shaw() {
   const auto layer = drawn(ShawRelative({.head_width = kWidth / kHeads, .reach = 5}));
   return {bias("Shaw", *layer)};
@@ -339,47 +281,20 @@ const TokenDrawing drawings[] = {
        panels[0].y_axis = "latent";
        return panels;
      }},
-    {"AFT-full",
-     [] {
-       auto layer = drawn(AttentionFree({.dim = kWidth, .tokens = kTokenCount}), 0.5);
-       return recorded("AFT-full, mean of the channels", layer, [](auto& l) { l->forward(tokens()); });
-     }},
-    {"AFT-simple",
-     [] {
-       auto layer = drawn(AttentionFree({.dim = kWidth, .causal = true}));
-       return recorded("AFT-simple, causal, mean of the channels", layer, [](auto& l) { l->forward(tokens()); });
-     }},
+    {"AFT-full", attention_free_full},
+    {"AFT-simple", attention_free_simple},
     {"FNet", fourier},
-    {"temporal convolution",
-     [] {
-       return influence("temporal convolution, 3 blocks", [](const at::Tensor& x) {
-         return drawn(TemporalConv({.in_channels = kWidth, .channels = {16, 16, 16}}))->forward(x);
-       });
-     }},
-    {"mixture of experts",
-     [] {
-       auto layer = drawn(MixtureOfExperts({.features = kWidth, .hidden = 8, .experts = 6}));
-       return recorded(
-           "mixture of experts", layer, [](auto& l) { l->forward(tokens()); }, "expert");
-     }},
-    {"S4",
-     [] {
-       at::manual_seed(17);
-       return influence("S4", [](const at::Tensor& x) { return S4({.width = kWidth, .dt_min = 0.02})->forward(x); });
-     }},
-    {"Mamba",
-     [] {
-       at::manual_seed(19);
-       return influence("Mamba", [](const at::Tensor& x) {
-         return Mamba({.width = kWidth, .dt_min = 0.05, .dt_max = 0.5})->forward(x * 2);
-       });
-     }},
+    {"temporal convolution", temporal_convolution},
+    {"mixture of experts", experts},
+    {"S4", s4},
+    {"Mamba", mamba},
 };
 
 }  // namespace
+}  // namespace gallery
 
 std::span<const TokenDrawing> token_drawings() {
-  return drawings;
+  return gallery::drawings;
 }
 
 }  // namespace fovea

@@ -131,7 +131,7 @@ Command add_inspect(CLI::App& program, CommonOptions& common) {
   app->add_flag("--audit", arguments->audit,
                 "Change later tokens and see whether earlier ones notice: --model is a folder of a captioner");
   app->add_option("--output", arguments->output,
-                  "Folder for pictures of --attention: <image>.heads.png and .svg, with --layer also .tokens")
+                  "Folder for pictures of --attention: <image>.heads.png and .svg, .views, with --layer also .tokens")
       ->type_name("DIR");
   app->add_option("--layer", arguments->layer, "The layer whose tokens are drawn against each other: index or path")
       ->type_name("L");

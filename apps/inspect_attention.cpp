@@ -10,7 +10,10 @@
 #include "fovea/apps/output.h"
 #include "fovea/apps/picture_file.h"
 #include "fovea/modules/error.h"
+#include "fovea/vision/draw/draw.h"
+#include "fovea/vision/draw/tiles.h"
 #include "fovea/vision/draw/token_map.h"
+#include "fovea/vision/explain/attention_heat.h"
 #include "fovea/vision/explain/flow.h"
 #include "fovea/vision/explain/head_profile.h"
 
@@ -109,28 +112,52 @@ std::vector<MatrixPanel> tokens_of(const AttentionMap& map) {
   return panels;
 }
 
+// Each head of each layer: the view of CLS; of windows, and where there is no CLS, the mean of all. Maps of NaN, and
+// those whose keys are no places of the picture, are left out.
+std::vector<TileRow> views_of(const std::vector<AttentionMap>& maps) {
+  std::vector<TileRow> rows;
+  for (const AttentionMap& map : maps) {
+    const int64_t places = map.grid.prefix + map.grid.height * map.grid.width;
+    const bool on_grid = map.kind == MapKind::tokens && (map.window > 0 || map.weights.size(3) == places);
+    if (!on_grid || !at::isfinite(map.weights).all().item<bool>()) continue;
+    TileRow row{.label = map.path, .tiles = {}};
+    for (int64_t head = 0; head < map.weights.size(1); ++head) {
+      row.tiles.push_back(plain_heat(attention_heat({map}, {.head = head}), "inspect"));
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+// <image>.<kind>.png and .svg
+void write_both(Inspection& found, const InspectArguments& arguments, const std::string& kind, const Image& picture,
+                const std::string& plot) {
+  const auto named = [&](const char* ending) {
+    return picture_names(arguments.output, "." + kind + ending, {arguments.attention}).front();
+  };
+  make_folder(arguments.output);
+  found.pictures.push_back(named(".png"));
+  write_picture(found.pictures.back(), encode_png(picture), arguments.force);
+  found.pictures.push_back(named(".svg"));
+  write_plot(found.pictures.back(), plot, arguments.force);
+}
+
 void write_pictures(Inspection& found, const InspectArguments& arguments, const Network& network) {
   const auto write = [&](const std::string& kind, const std::vector<MatrixPanel>& panels,
                          const MatrixOptions& options) {
-    const auto named = [&](const char* ending) {
-      return picture_names(arguments.output, "." + kind + ending, {arguments.attention}).front();
-    };
-    make_folder(arguments.output);
-    found.pictures.push_back(named(".png"));
-    write_picture(found.pictures.back(), encode_png(draw_matrices(panels, options)), arguments.force);
-    found.pictures.push_back(named(".svg"));
-    write_plot(found.pictures.back(), svg_matrices(panels, options), arguments.force);
+    write_both(found, arguments, kind, draw_matrices(panels, options), svg_matrices(panels, options));
   };
   const std::string image = printable(std::filesystem::path(arguments.attention).filename().string());
-  write("heads", panels_of(found.layers),
-        {.title = fmt::format("{} on {}", network.info.name, image), .x_axis = "head", .y_axis = "layer"});
+  const std::string title = fmt::format("{} on {}", network.info.name, image);
+  write("heads", panels_of(found.layers), {.title = title, .x_axis = "head", .y_axis = "layer"});
+  const TileOptions tiles = {.title = title, .x_axis = "head", .y_axis = "layer", .unit = "attention weight"};
+  const std::vector<TileRow> views = views_of(found.maps);
+  if (!views.empty()) write_both(found, arguments, "views", draw_tiles(views, tiles), svg_tiles(views, tiles));
   if (arguments.layer.empty()) return;
   const AttentionMap& map = select_map(found.maps, MapKind::tokens, arguments.layer);
   const std::string what = map.window > 0 ? ", mean of windows" : "";
   write("tokens", tokens_of(map),
-        {.title = fmt::format("{} on {}, {}{}", network.info.name, image, map.path, what),
-         .x_axis = kSourceAxis,
-         .y_axis = kTargetAxis});
+        {.title = fmt::format("{}, {}{}", title, map.path, what), .x_axis = kSourceAxis, .y_axis = kTargetAxis});
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "fovea/apps/captioner.h"
 #include "fovea/apps/inspect.h"
 #include "fovea/apps/output.h"
 #include "fovea/captioning/models/load_captioner.h"
@@ -35,10 +36,9 @@ int inspect_audit(const InspectArguments& arguments, const CommonOptions& common
   const ModelOptions& model = arguments.network.model;
   require(!model.model.empty(), ErrorKind::usage,
           "--audit needs --model DIR, a folder of a captioner: networks for images alone have no such masks");
-  const LoadedCaptioner loaded = load_captioner(model.model, model.weights);
   const Runtime runtime = select_runtime(common);
+  const LoadedCaptioner loaded = open_captioner(model.model, model.weights, runtime);
   torch::nn::Module& module = loaded.model->module();
-  if (!runtime.device.is_cpu() || runtime.dtype != at::kFloat) module.to(runtime.device, runtime.dtype);
   module.eval();
 
   at::manual_seed(0);

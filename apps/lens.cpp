@@ -11,11 +11,14 @@
 #include "fovea/apps/arguments.h"
 #include "fovea/apps/command.h"
 #include "fovea/apps/common_options.h"
+#include "fovea/apps/lens_page.h"
 #include "fovea/apps/output.h"
 #include "fovea/apps/picture_file.h"
+#include "fovea/apps/preview.h"
 #include "fovea/apps/progress.h"
 #include "fovea/apps/signals.h"
 #include "fovea/modules/error.h"
+#include "fovea/modules/weights/output_file.h"
 #include "fovea/vision/draw/sheet.h"
 #include "fovea/vision/image/decode.h"
 #include "fovea/vision/image/resize.h"
@@ -36,7 +39,9 @@ struct LensArguments {
   std::optional<int64_t> window;
   int64_t heads = 1;
   bool denoise = false;
+  bool page = false;
   std::string output = ".";
+  bool preview = false;
   bool force = false;
   bool json = false;
 };
@@ -97,6 +102,7 @@ struct PhotoView {
 struct LensAnswer {
   nlohmann::ordered_json json;
   std::vector<std::string> pictures;
+  std::string previews;
 };
 
 Image read_photo(const std::string& path, const LensArguments& arguments) {
@@ -115,6 +121,16 @@ void write_picture_of(LensAnswer& answer, const LensArguments& arguments, const 
   if (!arguments.from.empty()) check_not_input(name, arguments.from);
   make_folder(arguments.output);
   write_picture(name, encode_png(picture), arguments.force);
+  answer.pictures.push_back(name);
+  if (arguments.preview) answer.previews += preview_of(picture);
+}
+
+// Writes <photo>.lens.html.
+void write_page_of(LensAnswer& answer, const LensArguments& arguments, const LensPage& page) {
+  const std::string name = picture_names(arguments.output, ".lens.html", {arguments.photo}).front();
+  make_folder(arguments.output);
+  check_replaceable(name, arguments.force, is_lens_page);
+  write_file(name, lens_page(page));
   answer.pictures.push_back(name);
 }
 
@@ -207,6 +223,16 @@ LensAnswer look_at(const LensArguments& arguments, const CommonOptions& common) 
       draw_sheet(panels,
                  {.title = title, .opacity = 0.8, .side = kPanelSide, .columns = 3, .unit = "attention weight"}));
   if (other) write_picture_of(answer, arguments, ".repainted.png", painted);
+  if (arguments.page) {
+    write_page_of(answer, arguments,
+                  {.name = name,
+                   .photo = photo.photo,
+                   .patches = photo.patches,
+                   .stride = options.patches.stride,
+                   .token = token,
+                   .temperature = options.temperature,
+                   .window = options.window});
+  }
 
   answer.json = {{"image", arguments.photo}};
   if (other) answer.json["from"] = arguments.from;
@@ -242,13 +268,16 @@ LensAnswer denoise(const LensArguments& arguments, const CommonOptions& common) 
 
 void check_lens(const CLI::App& app, const LensArguments& arguments) {
   require(draw_available(), ErrorKind::usage, "lens: this build of fovea has no OpenCV and cannot draw");
-  for (const char* option : {"--from", "--point", "--tokens"}) {
+  for (const char* option : {"--from", "--point", "--tokens", "--page"}) {
     require(!arguments.denoise || app.count(option) == 0, ErrorKind::usage, "--denoise takes no {}; leave it out",
             option);
   }
+  require(!arguments.preview || !arguments.json, ErrorKind::usage, "--preview and --json contradict each other");
   require(arguments.from.empty() || !arguments.window, ErrorKind::usage,
           "--window needs one picture: places of {} are none of {}", printable(arguments.from),
           printable(arguments.photo));
+  require(!arguments.page || (arguments.from.empty() && arguments.heads == 1), ErrorKind::usage,
+          "--page: shows one picture and one head; leave --from and --heads out");
 }
 
 int run_lens(const CLI::App& app, const LensArguments& arguments, const CommonOptions& common) {
@@ -260,6 +289,7 @@ int run_lens(const CLI::App& app, const LensArguments& arguments, const CommonOp
     print_output(answer.json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
   } else {
     for (const std::string& name : answer.pictures) print_output(printable(name) + "\n");
+    print_output(answer.previews);
   }
   return 0;
 }
@@ -284,9 +314,11 @@ Command add_lens(CLI::App& program, CommonOptions& common) {
   add_integer(*app, "--tokens", arguments->tokens, {.least = 1, .most = 65'536}, "Patches of the photograph (4096)");
   app->add_flag("--denoise", arguments->denoise,
                 "Non-local means: every pixel becomes the mean of those whose surroundings are alike");
+  app->add_flag("--page", arguments->page, "Write <photo>.lens.html too: click a place, and see where it looks");
   app->add_option("--output", arguments->output,
                   "Folder for <photo>.lens.png, .repainted.png and .denoised.png (the current one)")
       ->type_name("DIR");
+  app->add_flag("--preview", arguments->preview, "Show each picture in the terminal too, in coloured half blocks");
   app->add_flag("--force", arguments->force, "Replace files that were not written by this command");
   app->add_flag("--json", arguments->json, "Answer as JSON");
   add_decode_options(*app, arguments->decoding);

@@ -31,17 +31,11 @@ void look_at(ReportImage& report, const Network& network, const LookOptions& opt
   for (size_t i = 0; i < seen.heats.size() && stop_signal() == 0; ++i) {
     ReportHeat heat{.map = std::move(seen.heats[i]), .summary = options.methods[i].summary};
     if (options.scores) {
-      heat.score = faithfulness(*network.model, x, heat.map.values, seen.evidence.targets[0]);
+      heat.score = faithfulness(*network.model, x, heat.map.values, seen.evidence.targets[0],
+                                {.multi_label = network.info.multi_label});
     }
     report.heats.push_back(std::move(heat));
   }
-}
-
-LoadedCaptioner load_captioner(const std::string& folder, const Runtime& runtime) {
-  LoadedCaptioner captioner = load_captioner(folder);
-  torch::nn::Module& module = captioner.model->module();
-  if (!runtime.device.is_cpu() || runtime.dtype != at::kFloat) module.to(runtime.device, runtime.dtype);
-  return captioner;
 }
 
 void read_words(ReportImage& report, const LoadedCaptioner& captioner, const Runtime& runtime, int64_t beams) {

@@ -24,9 +24,6 @@ struct LookOptions {
 // Fills in what the network answers to report.picture. After a signal the methods not yet scored are left out.
 void look_at(ReportImage& report, const Network& network, const LookOptions& options);
 
-// The captioner, on the device and in the number type.
-LoadedCaptioner load_captioner(const std::string& folder, const Runtime& runtime);
-
 // Fills in its words.
 void read_words(ReportImage& report, const LoadedCaptioner& captioner, const Runtime& runtime, int64_t beams);
 

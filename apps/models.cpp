@@ -28,6 +28,9 @@ std::vector<Row> all_rows() {
   std::vector<Row> rows;
   const SkipInit skip;
   for (const EmbeddedModel& model : embedded_models()) rows.push_back({create_embedded(model.name).info, true});
+  for (const EmbeddedCaptioner& captioner : embedded_captioners()) {
+    rows.push_back({create_model(captioner.encoder).info, true});
+  }
   for (const ModelInfo& info : model_table()) rows.push_back({info, false});
   return rows;
 }
@@ -35,6 +38,8 @@ std::vector<Row> all_rows() {
 Row row_named(const std::string& name) {
   const SkipInit skip;
   if (find_embedded(name) != nullptr) return {create_embedded(name).info, true};
+  const EmbeddedCaptioner* const captioner = find_embedded_captioner(name);
+  if (captioner != nullptr && captioner->encoder == name) return {create_model(name).info, true};
   return {model_info(name), false};
 }
 

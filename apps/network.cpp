@@ -25,17 +25,27 @@ namespace fs = std::filesystem;
 struct Source {
   ModelConfig config;
   std::string weights;  // empty: none
+  std::string part;     // of LoadOptions
 };
+
+Source source_of_folder(const fs::path& folder, const std::string& weights) {
+  // A captioner that fovea trained holds a classifier too: what it sees with.
+  std::error_code error;
+  const fs::path encoder = folder / "encoder.json";
+  const bool captioner = fs::exists(encoder, error);
+  return {.config = read_model_config((captioner ? encoder : folder / "config.json").string()),
+          .weights = weights.empty() ? weights_in(folder).string() : weights,
+          .part = captioner ? "encoder." : ""};
+}
 
 Source find_source(const ModelOptions& options) {
   require(!options.model.empty() || options.weights.empty(), ErrorKind::usage, "--weights needs --model NAME");
   const std::string name = options.model.empty() ? embedded_models().front().name : options.model;
   std::error_code error;
-  if (fs::is_directory(name, error)) {
-    return {.config = read_model_config((fs::path(name) / "config.json").string()),
-            .weights = options.weights.empty() ? weights_in(name).string() : options.weights};
-  }
-  Source source{.config = {.architecture = name}, .weights = options.weights};
+  if (fs::is_directory(name, error)) return source_of_folder(name, options.weights);
+  const EmbeddedCaptioner* const captioner = find_embedded_captioner(name);
+  if (captioner != nullptr && options.weights.empty()) return source_of_folder(resource(captioner->folder), "");
+  Source source{.config = {.architecture = name}, .weights = options.weights, .part = ""};
   if (const EmbeddedModel* embedded = find_embedded(name)) {
     if (source.weights.empty()) source.weights = resource(embedded->weights).string();
     source.config.labels = read_labels(resource(embedded->labels).string());
@@ -77,7 +87,8 @@ at::Tensor Network::logits(const at::Tensor& x) const {
 std::vector<Prediction> Network::best(const at::Tensor& logits, int64_t k) const {
   require(at::isfinite(logits).all().item<bool>(), ErrorKind::numeric,
           "the network answers with NaN or infinite values");
-  const auto [scores, indices] = at::softmax(logits, 0).topk(std::min(k, logits.size(0)));
+  const auto all = info.multi_label ? at::sigmoid(logits) : at::softmax(logits, 0);
+  const auto [scores, indices] = all.topk(std::min(k, logits.size(0)));
   std::vector<Prediction> predictions;
   for (int64_t i = 0; i < scores.size(0); ++i) {
     const auto index = indices[i].item<int64_t>();
@@ -121,7 +132,8 @@ Network load_network(const NetworkOptions& options, const Runtime& runtime) {
                                             .allow_non_finite = options.model.allow_non_finite,
                                             .adapt = options.model.adapt,
                                             .layout = options.model.layout,
-                                            .norm_eps = source.config.norm_eps});
+                                            .norm_eps = source.config.norm_eps,
+                                            .part = source.part});
     spdlog::info("{}: {}", printable(source.weights), report.to_string());
   }
   if (!runtime.device.is_cpu() || runtime.dtype != at::kFloat) module.to(runtime.device, runtime.dtype);

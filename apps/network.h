@@ -12,7 +12,7 @@ namespace fovea {
 
 struct Prediction {
   int64_t index = 0;
-  double score = 0;  // softmax
+  double score = 0;  // softmax, of a network with multi_label sigmoid
   std::string label;
 };
 
@@ -36,9 +36,9 @@ struct NetworkOptions {
   bool allow_random = false;  // a registered name needs no weights
 };
 
-// --model is an embedded name, a folder as timm or transformers write it (config.json and weights) or a registered
-// name, which needs --weights; nothing is the embedded default. Labels come from the file given, else from the folder,
-// else from ImageNet-1k for 1,000 classes.
+// --model is an embedded name, a folder as timm or transformers write it (config.json and weights) or of a captioner
+// that fovea trained, or a registered name, which needs --weights; nothing is the embedded default. Labels come from
+// the file given, else from the folder, else from ImageNet-1k for 1,000 classes.
 Network load_network(const NetworkOptions& options, const Runtime& runtime);
 
 }  // namespace fovea

@@ -1,4 +1,6 @@
 // fovea overlay: where the network looked, drawn over each image.
+#include "fovea/apps/overlay.h"
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
@@ -9,6 +11,7 @@
 #include "fovea/apps/network.h"
 #include "fovea/apps/output.h"
 #include "fovea/apps/picture_file.h"
+#include "fovea/apps/preview.h"
 #include "fovea/apps/progress.h"
 #include "fovea/apps/signals.h"
 #include "fovea/modules/error.h"
@@ -19,26 +22,13 @@
 namespace fovea {
 namespace {
 
-struct OverlayArguments {
-  NetworkOptions network;
-  ImageOptions images;
-  std::string method;  // empty: what the network has
-  std::string layer;
-  std::optional<int64_t> head;
-  std::optional<int64_t> query;
-  std::string target;  // a class: its label or index
-  std::string output;
-  bool contours = false;
-  bool force = false;
-};
-
-// Attention of tokens before the gates of pixels before those of channels.
-std::string usual_method(const Network& network) {
+// Attention of tokens before the gates of pixels before those of channels, which have no place in a clip's frames.
+std::string usual_method(const Network& network, bool clip) {
   const PreprocessOptions& size = network.info.preprocess;
   for (const ExplainMethod& method : methods_for(*network.model, size.height, size.width)) {
     if (method.name == "attention" || method.name == "spatial") return method.name;
   }
-  return "channel";
+  return clip ? "gradcam" : "channel";
 }
 
 // The class that a person means by `text`.
@@ -61,33 +51,18 @@ std::string prediction_line(const Network& network, const at::Tensor& logits) {
   return fmt::format("{}: {} {:.0f} %", network.info.name, top.label, 100 * top.score);
 }
 
-std::string draw_gates(const Image& image, const OverlayArguments& options, const Network& network) {
+Image draw_gates(const Image& image, const OverlayArguments& options, const Network& network) {
   const AttentionRecorder recorder(network.model->module());
   const auto logits = network.logits(preprocess(image, network.info.preprocess).unsqueeze(0))[0];
-  return encode_png(draw_bars(image, channel_gates(recorder.maps(), {.layer = options.layer}),
-                              {.title = prediction_line(network, logits)}));
+  return draw_bars(image, channel_gates(recorder.maps(), {.layer = options.layer}),
+                   {.title = prediction_line(network, logits)});
 }
 
-std::string draw_heat(const Image& image, const OverlayArguments& options, const Network& network) {
-  const PreprocessOptions& size = network.info.preprocess;
-  const auto x = preprocess(image, size).unsqueeze(0).to(network.runtime.device, network.runtime.dtype);
-  const auto target = find_class(network, options.target);
-  Explanation seen = explain(*network.model, x,
-                             {.method = options.method,
-                              .layer = options.layer,
-                              .head = options.head,
-                              .query = options.query,
-                              .target = target});
-  if (target) seen.heat.detail += (seen.heat.detail.empty() ? "for " : ", for ") + network.label(*target);
-  const Rectangle seen_part = crop_geometry(image.width, image.height, size).in_original();
-  return encode_png(
-      draw_overlay(image, seen.heat,
-                   {.title = prediction_line(network, seen.logits), .seen = seen_part, .contours = options.contours}));
-}
-
-std::string draw(const std::string& path, const OverlayArguments& options, const Network& network) {
+Image draw(const std::string& path, const OverlayArguments& options, const Network& network) {
   const Image image = load_image(path, options.images);
-  return options.method == "channel" ? draw_gates(image, options, network) : draw_heat(image, options, network);
+  if (options.method == "channel") return draw_gates(image, options, network);
+  const Look look = look_over(image, options, network);
+  return draw_heat(image, look.heat, look.drawing);
 }
 
 // What --method takes: the methods of the library, and the gates of channels, which have no place in the picture.
@@ -97,7 +72,7 @@ std::vector<ExplainMethod> drawn_methods() {
   return methods;
 }
 
-void check_method(const OverlayArguments& options) {
+void check_method(const OverlayArguments& options, bool clip) {
   for (const ExplainMethod& method : drawn_methods()) {
     if (method.name != options.method) continue;
     const auto refuse = [&](bool given, bool taken, const char* option) {
@@ -108,17 +83,21 @@ void check_method(const OverlayArguments& options) {
     refuse(options.query.has_value(), method.query, "--query");
     refuse(!options.target.empty(), method.target, "--class");
     refuse(options.contours, method.name != "channel", "--contours");
+    refuse(clip, method.name != "channel", "clip");
   }
 }
 
 int run(OverlayArguments options, const CommonOptions& common) {
-  check_method(options);
+  const bool clip = is_of_clip(options);
+  check_method(options, clip);
   require(draw_available(), ErrorKind::usage, "overlay: this build of fovea has no OpenCV and cannot draw");
   const Network network = load_network(options.network, select_runtime(common));
   if (options.method.empty()) {
-    options.method = usual_method(network);
-    check_method(options);
+    options.method = usual_method(network, clip);
+    check_method(options, clip);
   }
+  require(!clip || !options.preview, ErrorKind::usage, "--preview shows pictures, not clips; leave it out");
+  if (clip) return overlay_clip(options, network);
   const auto names = picture_names(options.output, "." + options.method + ".png", options.images.paths);
   make_folder(options.output);
 
@@ -126,9 +105,11 @@ int run(OverlayArguments options, const CommonOptions& common) {
   Progress progress("overlay", static_cast<int64_t>(names.size()));
   for (size_t i = 0; i < names.size() && stop_signal() == 0; ++i) {
     try {
-      write_picture(names[i], draw(options.images.paths[i], options, network), options.force);
+      const Image picture = draw(options.images.paths[i], options, network);
+      write_picture(names[i], encode_png(picture), options.force);
       progress.clear();
       print_output(printable(names[i]) + "\n");
+      if (options.preview) print_output(preview_of(picture));
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::usage) throw;  // would be the same for every image
       result.add_failure(options.images.paths[i]);
@@ -142,11 +123,36 @@ int run(OverlayArguments options, const CommonOptions& common) {
 
 }  // namespace
 
+Look look_over(const Image& image, const OverlayArguments& options, const Network& network) {
+  const PreprocessOptions& size = network.info.preprocess;
+  const auto x = preprocess(image, size).unsqueeze(0).to(network.runtime.device, network.runtime.dtype);
+  const auto target = find_class(network, options.target);
+  Explanation seen = explain(*network.model, x,
+                             {.method = options.method,
+                              .layer = options.layer,
+                              .head = options.head,
+                              .query = options.query,
+                              .target = target});
+  if (target) seen.heat.detail += (seen.heat.detail.empty() ? "for " : ", for ") + network.label(*target);
+  return {.heat = plain_heat(seen.heat, "overlay"),
+          .drawing = {.title = prediction_line(network, seen.logits),
+                      .seen = crop_geometry(image.width, image.height, size).in_original(),
+                      .contours = options.contours}};
+}
+
 Command add_overlay(CLI::App& program, CommonOptions& common) {
-  CLI::App* app = program.add_subcommand("overlay", "Draw where the network looked over images");
+  CLI::App* app = program.add_subcommand("overlay", "Draw where the network looked over images, a clip or a camera");
   auto options = std::make_shared<OverlayArguments>();
   add_image_options(*app, options->images);
-  app->add_option("--output", options->output, "Folder for <image>.<method>.png")->required()->type_name("DIR");
+  app->get_option("IMAGE")->description("Image files, or one clip (MP4, Matroska, WebM, AVI)")->required(false);
+  app->add_option("--camera", options->camera,
+                  "In place of images: a number, a device (/dev/video0) or a stream; until --seconds or Ctrl-C")
+      ->type_name("NAME");
+  app->add_option("--output", options->output,
+                  "Folder for <image>.<method>.png; of a clip or camera the clip to write: .mp4, .mkv or .avi")
+      ->required()
+      ->type_name("PATH");
+  add_positive(*app, "--seconds", options->seconds, "Of a clip the first so many alone; of a camera (10)");
   std::vector<std::string> names;
   std::string help = "How to look; unless given the first of attention, spatial, channel that the network has.";
   for (const ExplainMethod& method : drawn_methods()) {
@@ -165,6 +171,7 @@ Command add_overlay(CLI::App& program, CommonOptions& common) {
       ->type_name("CLASS");
   app->add_flag("--contours", options->contours,
                 "Lines where the map is at a quarter, half and three quarters of its scale");
+  app->add_flag("--preview", options->preview, "Show each picture in the terminal too, in coloured half blocks");
   app->add_flag("--force", options->force, "Replace files that were not written by this command");
   add_model_options(*app, options->network.model);
   app->add_option("--labels", options->network.labels, "Names of the classes, one a line")->type_name("FILE");

@@ -79,6 +79,18 @@ void write_picture(const std::string& path, std::string png, bool force) {
   write_file(path, png);
 }
 
+bool is_plot_name(const std::string& path) {
+  return fs::path(path).extension() == ".svg";
+}
+
+void check_picture_name(const std::string& path, bool force) {
+  const bool plot = is_plot_name(path);
+  require(plot || fs::path(path).extension() == ".png", ErrorKind::usage,
+          "{}: expected a name that ends in .svg or .png", printable(path));
+  check_replaceable(path, force, plot ? is_own_plot : is_own);
+  const OutputFile writable(path);
+}
+
 void write_plot(const std::string& path, const std::string& svg, bool force) {
   check_replaceable(path, force, is_own_plot);
   write_file(path, svg);

@@ -17,7 +17,12 @@ void make_folder(const std::string& path);
 // already, unless `force`.
 void write_picture(const std::string& path, std::string png, bool force);
 
-// A plot, a document of svg_matrices, by the same rules.
+// A plot, a document of svg_matrices or svg_curves, by the same rules.
 void write_plot(const std::string& path, const std::string& svg, bool force);
+
+// Of a file that the user names: whether its ending asks for SVG. check_picture_name throws Error(usage) unless it ends
+// in .svg or .png, and what writing it would throw, before there is anything to write.
+bool is_plot_name(const std::string& path);
+void check_picture_name(const std::string& path, bool force);
 
 }  // namespace fovea

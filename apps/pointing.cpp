@@ -31,6 +31,24 @@ at::Tensor heat_of(const Caption& caption, size_t first, size_t end) {
 
 }  // namespace
 
+Pointed point_at(const at::Tensor& heat, const Rectangle& seen, const std::vector<Thing>& things, int64_t label) {
+  const int64_t rows = heat.size(0), columns = heat.size(1);
+  const auto inside = [&](int64_t cell) {
+    const double x =
+        seen.left + (static_cast<double>(cell % columns) + 0.5) / static_cast<double>(columns) * seen.width;
+    const double y = seen.top + (static_cast<double>(cell / columns) + 0.5) / static_cast<double>(rows) * seen.height;
+    return std::ranges::any_of(things, [&](const Thing& thing) {
+      const auto left = static_cast<double>(thing.box.left), top = static_cast<double>(thing.box.top);
+      return thing.label == label && x >= left && x < left + static_cast<double>(thing.box.width) && y >= top &&
+             y < top + static_cast<double>(thing.box.height);
+    });
+  };
+  int64_t right = 0;
+  for (int64_t cell = 0; cell < rows * columns; ++cell) right += inside(cell) ? 1 : 0;
+  return {.hit = inside(heat.argmax().item<int64_t>()),
+          .chance = static_cast<double>(right) / static_cast<double>(rows * columns)};
+}
+
 void add_pointing(Pointing& pointing, const Caption& caption, const std::vector<Thing>& things, const Rectangle& seen) {
   std::set<size_t> done;  // a noun counts once
   for (const scenes::Phrase& phrase : scenes::read_caption(caption.text).phrases) {
@@ -38,21 +56,9 @@ void add_pointing(Pointing& pointing, const Caption& caption, const std::vector<
     if (std::ranges::count(things, label, &Thing::label) == 0 || !done.insert(phrase.noun).second) continue;
     const at::Tensor heat = heat_of(caption, phrase.first, phrase.end);
     if (!heat.defined()) continue;  // the prompt said it
-    const int64_t rows = heat.size(0), columns = heat.size(1);
-    const auto inside = [&](int64_t cell) {
-      const double x =
-          seen.left + (static_cast<double>(cell % columns) + 0.5) / static_cast<double>(columns) * seen.width;
-      const double y = seen.top + (static_cast<double>(cell / columns) + 0.5) / static_cast<double>(rows) * seen.height;
-      return std::ranges::any_of(things, [&](const Thing& thing) {
-        const auto left = static_cast<double>(thing.box.left), top = static_cast<double>(thing.box.top);
-        return thing.label == label && x >= left && x < left + static_cast<double>(thing.box.width) && y >= top &&
-               y < top + static_cast<double>(thing.box.height);
-      });
-    };
-    pointing.nouns.add(inside(heat.argmax().item<int64_t>()));
-    int64_t right = 0;
-    for (int64_t cell = 0; cell < rows * columns; ++cell) right += inside(cell) ? 1 : 0;
-    pointing.chance += static_cast<double>(right) / static_cast<double>(rows * columns);
+    const Pointed pointed = point_at(heat, seen, things, label);
+    pointing.nouns.add(pointed.hit);
+    pointing.chance += pointed.chance;
   }
 }
 

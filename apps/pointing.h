@@ -10,9 +10,16 @@
 
 namespace fovea {
 
-// For each noun of scenes that the caption names and the picture holds: whether the centre of the largest cell of its
-// map (the mean of the maps of its words) lies in a box of such a thing. `seen` is the part of the picture, in its
-// pixels, that the map spans. The caption's words have maps.
+struct Pointed {
+  bool hit = false;   // the centre of the largest cell lies in a box of such a thing
+  double chance = 0;  // the part of the cells whose centres do
+};
+
+// heat [h,w] spans `seen`, a part of the picture in its pixels.
+Pointed point_at(const at::Tensor& heat, const Rectangle& seen, const std::vector<Thing>& things, int64_t label);
+
+// For each noun of scenes that the caption names and the picture holds: where its map (the mean of the maps of its
+// words) points. The caption's words have maps.
 void add_pointing(Pointing& pointing, const Caption& caption, const std::vector<Thing>& things, const Rectangle& seen);
 
 }  // namespace fovea

@@ -5,6 +5,7 @@
 
 #include "fovea/apps/arguments.h"
 #include "fovea/apps/batch.h"
+#include "fovea/apps/captioner.h"
 #include "fovea/apps/command.h"
 #include "fovea/apps/look.h"
 #include "fovea/apps/output.h"
@@ -42,7 +43,7 @@ Viewers load_viewers(const ReportArguments& options, const Runtime& runtime) {
     viewers.network = load_network(options.network, runtime);
     viewers.look.methods = methods_to_show(*viewers.network);
   }
-  if (!options.captioner.empty()) viewers.captioner = load_captioner(options.captioner, runtime);
+  if (!options.captioner.empty()) viewers.captioner = open_captioner(options.captioner, "", runtime);
   return viewers;
 }
 

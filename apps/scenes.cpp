@@ -93,7 +93,8 @@ Command add_scenes(CLI::App& program, CommonOptions& common) {
   add_integer(*app, "--count", arguments->count, {.least = 1, .most = 10'000'000}, "Scenes to draw (100)");
   add_integer(*app, "--first", arguments->first, {.least = 0, .most = int64_t{1} << 60}, "Number of the first (0)");
   app->add_option("--split", arguments->split,
-                  "train; test: other photographs, placements and clothes; unseen: also pairs that train never shows");
+                  "train; test: other photographs, placements and clothes; unseen: also pairs that train never shows; "
+                  "crowded: as train, a dozen things each");
   add_scene_options(*app, arguments->files);
   app->add_flag("--force", arguments->force, "Replace captions.json, and files that fovea did not write");
   add_verbose_option(*app, common);

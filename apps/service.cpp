@@ -8,6 +8,7 @@
 
 #include "fovea/apps/answers.h"
 #include "fovea/apps/arguments.h"
+#include "fovea/apps/captioner.h"
 #include "fovea/apps/failure.h"
 #include "fovea/apps/multipart.h"
 #include "fovea/datasets/embedded.h"
@@ -112,11 +113,14 @@ Service::Service(const ServiceOptions& options, const Runtime& runtime) : images
   };
   if (!options.network.model.model.empty()) add(options.network);
   for (const std::string& model : options.also) add_named(model);
-  if (!options.captioner.empty()) {
-    captioner_ = load_captioner(options.captioner, runtime);
-    freeze(captioner_->model->module());
-  } else if (choices_.empty()) {
+  const bool shipped = choices_.empty() && options.captioner.empty();
+  if (shipped) {
     for (const EmbeddedModel& model : embedded_models()) add_named(model.name);
+    for (const EmbeddedCaptioner& captioner : embedded_captioners()) add_named(captioner.encoder);
+  }
+  if (shipped || !options.captioner.empty()) {
+    captioner_ = open_captioner(options.captioner, "", runtime);
+    freeze(captioner_->model->module());
   }
 }
 

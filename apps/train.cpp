@@ -20,6 +20,18 @@
 #include "fovea/vision/training/trainer.h"
 
 namespace fovea {
+namespace {
+
+// The module at this path; the network itself for an empty one.
+torch::nn::Module& part_of(torch::nn::Module& network, const std::string& path) {
+  if (path.empty()) return network;
+  const auto parts = network.named_modules("", /*include_self=*/false);
+  const auto* const found = parts.find(path);
+  require(found != nullptr, ErrorKind::usage, "--into: the network has no {}", printable(path));
+  return **found;
+}
+
+}  // namespace
 
 std::optional<BlockAttention> attention_of(const TrainArguments& options) {
   require(!options.attention.empty() || options.attention_in.empty(), ErrorKind::usage,
@@ -60,8 +72,9 @@ TrainStart start_network(const TrainArguments& options, std::vector<std::string>
           printable(options.labels.empty() ? options.data : options.labels), names, classes);
   require(options.model.classes.value_or(classes) == classes, ErrorKind::usage, "{} has {} classes, {} were asked for",
           start.named.info.name, classes, options.model.classes.value_or(0));
+  require(options.part.empty() || !options.model.weights.empty(), ErrorKind::usage, "--into needs --weights FILE");
   if (!options.model.weights.empty()) {
-    load_weights(start.named.model->module(), options.model.weights,
+    load_weights(part_of(start.named.model->module(), options.part), options.model.weights,
                  {.allow_missing = options.model.allow_missing,
                   .allow_unexpected = options.model.allow_unexpected,
                   .allow_non_finite = options.model.allow_non_finite,
@@ -128,26 +141,20 @@ int run(const TrainArguments& options, const CommonOptions& common) {
   require(options.images.empty() && options.test_data.empty(), ErrorKind::usage,
           "--images and --test-data are of captioners: give --caption");
   if (options.data == "scenes") return train_things(options, runtime);
-  require(!options.pictures && !options.test_pictures, ErrorKind::usage,
-          "--pictures and --test-pictures are of scenes");
-  const auto [named, labels] = start_network(options, labels_of_data(options.data));
+  require(!options.pictures && !options.test_pictures && !options.crowded, ErrorKind::usage,
+          "--pictures, --test-pictures and --crowded are of scenes");
+  auto [named, labels] = start_network(options, labels_of_data(options.data));
+  named.info.multi_label = false;
   const LabelledData data = open_labelled_data(options.data, named.info.num_classes);
   named.model->module().to(runtime.device);
   std::optional<Network> teacher;
   if (!options.teacher.empty()) teacher = load_network({.model = {.model = options.teacher}}, runtime);
 
-  const TrainOptions how{.output = options.output,
+  const TrainOptions how{.run = run_options(options, recipe_of(options, default_recipe(named.info.family))),
                          .model = record_name(named.info),
-                         .recipe = recipe_of(options, default_recipe(named.info.family)),
                          .preprocess = named.info.preprocess,
                          .teacher = teacher ? teacher->model.get() : nullptr,
-                         .teacher_name = options.teacher,
-                         .seed = static_cast<uint64_t>(options.seed),
-                         .save_every = options.save_every,
-                         .resume = options.resume,
-                         .force = options.force,
-                         .stop = &stop_requested(),
-                         .recompute = options.recompute};
+                         .teacher_name = options.teacher};
   TrainProgress progress;
   const TrainCallbacks callbacks{.on_step = [&](const StepReport& report) { progress.step(report); },
                                  .on_epoch = [&](const EpochReport& report) { progress.epoch(epoch_line(report)); }};
@@ -180,6 +187,9 @@ Command add_train(CLI::App& program, CommonOptions& common) {
       ->required()
       ->type_name("PATH");
   app->add_option("--labels", options->labels, "Names of the classes, one a line")->type_name("FILE");
+  app->add_option("--into", options->part,
+                  "Part of a classifier that --weights fills; the rest starts at random: patch_embed.backbone")
+      ->type_name("PATH");
   app->add_option("--output", options->output, "Folder for weights and state")->required()->type_name("DIR");
   app->add_option("--teacher", options->teacher, "Embedded network or folder whose answers are learned too")
       ->type_name("NAME");
@@ -200,6 +210,8 @@ Command add_train(CLI::App& program, CommonOptions& common) {
   add_integer(*app, "--pictures", options->pictures, {.least = 2, .most = 1'000'000'000}, "Scenes of an epoch (20000)");
   add_integer(*app, "--test-pictures", options->test_pictures, {.least = 1, .most = 1'000'000},
               "Scenes that each epoch is measured on (500)");
+  app->add_flag("--crowded", options->crowded,
+                "Scenes of a dozen things each: what things look like is learned from fewer of them");
   add_scene_options(*app, options->scenes);
   add_caption_training_options(*app, *options);
   app->add_flag("--resume", options->resume, "Go on from the state in the output folder");

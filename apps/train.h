@@ -19,6 +19,7 @@ struct TrainArguments {
   ModelOptions model;
   std::string data;
   std::string labels;
+  std::string part;  // path of the module that --weights fills; empty: the whole network
   std::string output;
   std::string teacher;
   std::string attention;                  // empty: the network's own
@@ -33,6 +34,7 @@ struct TrainArguments {
   bool recompute = false;
   std::optional<int64_t> pictures;       // of an epoch of scenes
   std::optional<int64_t> test_pictures;  // scenes that each epoch is measured on
+  bool crowded = false;                  // scenes of a dozen things
   SceneFiles scenes;
   std::string caption;  // kind of decoder of a captioner; empty: a classifier
   std::optional<int64_t> decoder_width;
@@ -42,6 +44,7 @@ struct TrainArguments {
   std::optional<double> label_smoothing;
   std::optional<double> place_share;
   CaptionLossOptions loss;
+  bool freeze_encoder = false;
 };
 
 // The network before its first step, and the names of its classes, which may be empty. Its random start depends on the

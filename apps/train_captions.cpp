@@ -76,6 +76,7 @@ std::variant<GridDecoderOptions, TextDecoderOptions> decoder_of(const TrainArgum
                               .attention_dim = width / 2,
                               .memory_dim = shape.dim,
                               .dropout = 0,
+                              .deep_output = true,
                               .places = shape.places};
   }
   const int64_t width = arguments.decoder_width.value_or(192);
@@ -115,8 +116,11 @@ int64_t longest_sentence(const CaptionDataset& data) {
 int train_captions(const TrainArguments& arguments, const Runtime& runtime) {
   require(arguments.teacher.empty(), ErrorKind::usage, "--teacher is for classifiers, not for captioners");
   require(arguments.labels.empty(), ErrorKind::usage, "--labels is for classifiers, not for captioners");
+  require(arguments.part.empty(), ErrorKind::usage, "--into is for classifiers, not for captioners");
+  require(!arguments.crowded, ErrorKind::usage, "--crowded is for classifiers, not for captioners");
   const bool scenes = arguments.data == "scenes";
   ModelInfo encoder = encoder_info(arguments, scenes ? std::ssize(scene_labels()) : 0);
+  encoder.multi_label = scenes;
   const CaptionSources sources = open_sources(arguments, encoder.preprocess);
   const std::vector<std::string> words = vocabulary_of(*sources.words, scenes ? 1 : 5);
 
@@ -149,13 +153,15 @@ int train_captions(const TrainArguments& arguments, const Runtime& runtime) {
     print(epoch);
     describe();
   };
-  const RunResult result =
-      train_captioner(captioner, {.train = *sources.train, .test = sources.test.get()},
-                      {.run = run_options(arguments, recipe_of(arguments, default_recipe("captioner"))),
-                       .model = fmt::format("{} {} {} {}", record_name(encoder), arguments.caption,
-                                            arguments.decoder_width.value_or(0), arguments.decoder_depth.value_or(0)),
-                       .loss = loss},
-                      callbacks);
+  const RunResult result = train_captioner(
+      captioner, {.train = *sources.train, .test = sources.test.get()},
+      {.run = run_options(
+           arguments, recipe_of(arguments, default_recipe(loss.self_critical ? "rewarded captioner" : "captioner"))),
+       .model = fmt::format("{} {} {} {}", record_name(encoder), arguments.caption, arguments.decoder_width.value_or(0),
+                            arguments.decoder_depth.value_or(0)),
+       .loss = loss,
+       .freeze_encoder = arguments.freeze_encoder},
+      callbacks);
   progress.clear();
   if (result.interrupted) return exit_code_of(stop_signal());
   describe();
@@ -194,6 +200,8 @@ void add_caption_training_options(CLI::App& app, TrainArguments& arguments) {
         "Of captions of scenes: share of the encoder's loss as a classifier, which stays one");
   share("--scheduled-sampling", arguments.loss.scheduled_sampling,
         "Of captions: probability, at the end, that a word is followed by the captioner's own, not the right one");
+  app.add_flag("--freeze-encoder", arguments.freeze_encoder,
+               "Of captions: the encoder stays as --weights has it, which costs a third of the time");
   app.add_flag("--self-critical", arguments.loss.self_critical,
                "Of captions: learn from CIDEr-D of drawn sentences; begin from --weights");
 }

@@ -14,12 +14,13 @@ namespace fovea {
 
 int train_things(const TrainArguments& arguments, const Runtime& runtime) {
   require(arguments.teacher.empty(), ErrorKind::usage, "--teacher is for pictures of one label, not for scenes");
-  const auto [named, labels] = start_network(arguments, scene_labels());
+  auto [named, labels] = start_network(arguments, scene_labels());
+  named.info.multi_label = true;
   named.model->module().to(runtime.device);
   const PreprocessOptions& how = named.info.preprocess;
   const auto world = open_world(arguments.scenes);
   // Drawn at the size of the network's input, which costs a tenth of a whole scene.
-  const auto train = scene_things(world, {.split = scenes::Split::train,
+  const auto train = scene_things(world, {.split = arguments.crowded ? scenes::Split::crowded : scenes::Split::train,
                                           .count = arguments.pictures.value_or(20'000),
                                           .endless = true,
                                           .side = std::min(std::min(how.height, how.width), scenes::kSide)});
@@ -30,6 +31,7 @@ int train_things(const TrainArguments& arguments, const Runtime& runtime) {
       train_multi_label(*named.model, {.train = *train, .test = test.get()},
                         {.run = run_options(arguments, recipe_of(arguments, default_recipe("things"))),
                          .model = record_name(named.info),
+                         .data = arguments.crowded ? "scenes crowded" : "scenes",
                          .preprocess = how,
                          .place_share = arguments.place_share.value_or(1)},
                         progress.callbacks({"mean average precision"}));

@@ -32,11 +32,16 @@ endfunction()
 function(fovea_compile_options target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow=local -Wnon-virtual-dtor
     -Wno-missing-field-initializers $<$<BOOL:${FOVEA_WERROR}>:-Werror>)
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ${FOVEA_UNITY} UNITY_BUILD_BATCH_SIZE 10)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${FOVEA_UNITY} UNITY_BUILD_BATCH_SIZE 16)
   if(FOVEA_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${FOVEA_SANITIZE} -fno-omit-frame-pointer)
     target_link_options(${target} PUBLIC -fsanitize=${FOVEA_SANITIZE})
   endif()
+endfunction()
+
+# For code that computes nothing itself, commands and tests: a quarter less to wait for.
+function(fovea_compile_quickly target)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
 endfunction()
 
 # fovea_embed(TARGET NAME FILE) makes the file a string of the target: `extern const char* const NAME` in namespace fovea.

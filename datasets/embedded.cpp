@@ -31,6 +31,22 @@ const EmbeddedModel* find_embedded(const std::string& name) {
   return found == models.end() ? nullptr : &*found;
 }
 
+const std::vector<EmbeddedCaptioner>& embedded_captioners() {
+  static const std::vector<EmbeddedCaptioner> captioners = {
+      {"fovea_lstm_scenes", "fovea_cbamresnet_scenes", "weights/fovea_lstm_scenes"},
+      {"fovea_transformer_scenes", "fovea_vit_scenes", "weights/fovea_transformer_scenes"},
+  };
+  return captioners;
+}
+
+const EmbeddedCaptioner* find_embedded_captioner(const std::string& name) {
+  const auto& captioners = embedded_captioners();
+  const auto found = std::ranges::find_if(captioners, [&](const EmbeddedCaptioner& captioner) {
+    return captioner.name == name || captioner.encoder == name;
+  });
+  return found == captioners.end() ? nullptr : &*found;
+}
+
 NamedModel create_embedded(const std::string& name, const ModelArgs& args) {
   require(find_embedded(name) != nullptr, ErrorKind::usage, "no embedded network is named \"{}\"", printable(name));
   return create_model(name, {.attention = args.attention});

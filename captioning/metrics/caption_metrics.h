@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,11 +32,24 @@ std::array<double, 4> bleu(std::span<const ScoredCaption> captions);
 // any reference. Lin, ROUGE, 2004, https://aclanthology.org/W04-1013
 double rouge_l(std::span<const ScoredCaption> captions);
 
-// Mean over the set; 10 is a perfect match. n-grams of 1 to 4 words weighted by how few images' references hold them,
-// clipped, with a Gaussian (σ = 6) on the difference of lengths.
+// CIDEr-D of a caption: its n-grams of 1 to 4 words weighted by how few images' references hold them, clipped, with a
+// Gaussian (σ = 6) on the difference of lengths; 10 is a perfect match.
 // Vedantam et al., CIDEr, 2014, https://arxiv.org/abs/1411.5726
+class CiderD {
+ public:
+  // Counts an image of the set whose references give the weights.
+  void count_image(std::span<const Words> references);
+
+  // Throws Error(data) for a caption without references.
+  double score(const ScoredCaption& caption) const;
+
+ private:
+  std::map<std::string, double> images_with_;  // in whose references each n-gram stands
+  int64_t images_ = 0;
+};
+
+// Mean over the set, of each; the weights are those of the set itself.
 double cider_d(std::span<const ScoredCaption> captions);
-// Of each; the weights are those of the whole set.
 std::vector<double> cider_d_each(std::span<const ScoredCaption> captions);
 
 // Mean over the set of the best reference: F·(1 − 0.5·(chunks/matches)³), F = P·R / (0.9·P + 0.1·R). Words match that

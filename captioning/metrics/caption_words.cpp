@@ -8,7 +8,7 @@
 namespace fovea {
 namespace {
 
-constexpr std::array<std::u32string_view, 7> contractions = {U"n't", U"'s", U"'re", U"'ve", U"'ll", U"'d", U"'m"};
+constexpr std::array<std::u32string_view, 7> endings = {U"n't", U"'s", U"'re", U"'ve", U"'ll", U"'d", U"'m"};
 
 bool in_word(char32_t character) {
   return !is(CharacterClass::white, character) && !is(CharacterClass::punctuation, character);
@@ -37,8 +37,8 @@ Words caption_words(std::string_view text) {
     }
     std::u32string_view word = all.substr(at, end - at);
     const auto tail = std::ranges::find_if(
-        contractions, [&](std::u32string_view one) { return word.size() > one.size() && word.ends_with(one); });
-    const size_t split = tail == contractions.end() ? word.size() : word.size() - tail->size();
+        endings, [&](std::u32string_view one) { return word.size() > one.size() && word.ends_with(one); });
+    const size_t split = tail == endings.end() ? word.size() : word.size() - tail->size();
     words.push_back(encode_utf8(word.substr(0, split)));
     if (split < word.size()) words.push_back(encode_utf8(word.substr(split)));
     at = end;

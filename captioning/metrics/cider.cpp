@@ -17,35 +17,43 @@ struct Vector {
   double length = 0;  // as the COCO evaluation has it: the number of pairs of words
 };
 
-class Cider {
- public:
-  explicit Cider(std::span<const ScoredCaption> captions)
-      : log_images_(std::log(static_cast<double>(captions.size()))) {
-    for (const ScoredCaption& caption : captions) {
-      std::set<std::string> seen;
-      for (const Words& reference : caption.references) {
-        for (size_t n = 1; n <= kLongestNgram; ++n) {
-          for (const auto& [run, count] : count_ngrams(reference, n)) seen.insert(run);
-        }
-      }
-      for (const std::string& run : seen) ++images_with_[run];
+double similarity(const Vector& candidate, const Vector& reference) {
+  double sum = 0;
+  for (size_t n = 0; n < kLongestNgram; ++n) {
+    double product = 0;
+    for (const auto& [run, weight] : candidate.weights[n]) {
+      const auto found = reference.weights[n].find(run);
+      if (found != reference.weights[n].end()) product += std::min(weight, found->second) * found->second;
+    }
+    const double norms = candidate.norms[n] * reference.norms[n];
+    sum += norms == 0 ? product : product / norms;
+  }
+  const double difference = candidate.length - reference.length;
+  return sum * std::exp(-difference * difference / (2 * kSigma * kSigma));
+}
+
+}  // namespace
+
+void CiderD::count_image(std::span<const Words> references) {
+  std::set<std::string> seen;
+  for (const Words& reference : references) {
+    for (size_t n = 1; n <= kLongestNgram; ++n) {
+      for (const auto& [run, count] : count_ngrams(reference, n)) seen.insert(run);
     }
   }
+  for (const std::string& run : seen) ++images_with_[run];
+  ++images_;
+}
 
-  double score(const ScoredCaption& caption) const {
-    const Vector candidate = vector_of(caption.candidate);
-    double sum = 0;
-    for (const Words& reference : caption.references) sum += similarity(candidate, vector_of(reference));
-    return 10 * sum / static_cast<double>(kLongestNgram) / static_cast<double>(caption.references.size());
-  }
-
- private:
-  Vector vector_of(const Words& words) const {
+double CiderD::score(const ScoredCaption& caption) const {
+  require(!caption.references.empty(), ErrorKind::data, "cider_d: a caption has no references");
+  const double log_images = std::log(static_cast<double>(images_));
+  const auto vector_of = [&](const Words& words) {
     Vector vector;
     for (size_t n = 0; n < kLongestNgram; ++n) {
       for (const auto& [run, count] : count_ngrams(words, n + 1)) {
         const auto found = images_with_.find(run);
-        const double weight = count * (log_images_ - std::log(found == images_with_.end() ? 1.0 : found->second));
+        const double weight = count * (log_images - std::log(found == images_with_.end() ? 1.0 : found->second));
         vector.weights[n][run] = weight;
         vector.norms[n] += weight * weight;
         if (n == 1) vector.length += count;
@@ -53,36 +61,18 @@ class Cider {
       vector.norms[n] = std::sqrt(vector.norms[n]);
     }
     return vector;
-  }
-
-  static double similarity(const Vector& candidate, const Vector& reference) {
-    double sum = 0;
-    for (size_t n = 0; n < kLongestNgram; ++n) {
-      double product = 0;
-      for (const auto& [run, weight] : candidate.weights[n]) {
-        const auto found = reference.weights[n].find(run);
-        if (found != reference.weights[n].end()) product += std::min(weight, found->second) * found->second;
-      }
-      const double norms = candidate.norms[n] * reference.norms[n];
-      sum += norms == 0 ? product : product / norms;
-    }
-    const double difference = candidate.length - reference.length;
-    return sum * std::exp(-difference * difference / (2 * kSigma * kSigma));
-  }
-
-  double log_images_;
-  NgramCounts images_with_;  // in whose references each run stands
-};
-
-}  // namespace
+  };
+  const Vector candidate = vector_of(caption.candidate);
+  double sum = 0;
+  for (const Words& reference : caption.references) sum += similarity(candidate, vector_of(reference));
+  return 10 * sum / static_cast<double>(kLongestNgram) / static_cast<double>(caption.references.size());
+}
 
 std::vector<double> cider_d_each(std::span<const ScoredCaption> captions) {
-  for (const ScoredCaption& caption : captions) {
-    require(!caption.references.empty(), ErrorKind::data, "cider_d: a caption has no references");
-  }
-  const Cider cider(captions);
+  CiderD set;
+  for (const ScoredCaption& caption : captions) set.count_image(caption.references);
   std::vector<double> scores;
-  for (const ScoredCaption& caption : captions) scores.push_back(cider.score(caption));
+  for (const ScoredCaption& caption : captions) scores.push_back(set.score(caption));
   return scores;
 }
 

@@ -16,13 +16,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The tensors behind `part.theirs`, without that prefix.
-StateDict part_of(const StateDict& checkpoint, const CaptionerPart& part) {
+// Without the tensors that the part has no use for.
+StateDict kept_of(const StateDict& checkpoint, const CaptionerPart& part) {
   std::vector<NamedTensor> tensors;
   for (const NamedTensor& named : checkpoint) {
-    if (!named.name.starts_with(part.theirs)) continue;
-    std::string name = named.name.substr(part.theirs.size());
-    if (std::ranges::find(part.dropped, name) == part.dropped.end()) tensors.push_back({std::move(name), named.tensor});
+    const bool dropped =
+        std::ranges::any_of(part.dropped, [&](const auto& name) { return named.name == part.theirs + name; });
+    if (!dropped) tensors.push_back(named);
   }
   return StateDict(std::move(tensors));
 }
@@ -53,9 +53,8 @@ std::string load_parts(torch::nn::Module& model, std::vector<CaptionerPart> part
   std::string text;
   for (const CaptionerPart& part : parts) {
     const auto child = model.named_children()[part.ours];
-    const LoadReport report =
-        load_weights(*child, part_of(checkpoint, part), fmt::format("{} ({}*)", file, part.theirs),
-                     {.layout = part.layout, .norm_eps = part.norm_eps});
+    const LoadReport report = load_weights(*child, kept_of(checkpoint, part), file,
+                                           {.layout = part.layout, .norm_eps = part.norm_eps, .part = part.theirs});
     text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", part.ours, report.to_string());
   }
   return text;

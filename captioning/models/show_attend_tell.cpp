@@ -1,8 +1,11 @@
 #include "fovea/captioning/models/show_attend_tell.h"
 
+#include <cmath>
+
 #include "fovea/modules/attention/additive.h"
 #include "fovea/modules/checks.h"
 #include "fovea/modules/inference/init.h"
+#include "fovea/modules/position/sinusoidal.h"
 #include "fovea/modules/shape.h"
 
 namespace fovea {
@@ -60,9 +63,18 @@ void GridDecoderImpl::reset() {
   f_beta = nullptr;
   if (o.gated) f_beta = register_module("f_beta", Linear({.in_features = o.state_dim, .out_features = o.memory_dim}));
   fc = register_module("fc", Linear({.in_features = o.state_dim, .out_features = o.vocabulary}));
+  fc_context = nullptr;
+  if (o.deep_output) {
+    fc_context = register_module("fc_context",
+                                 Linear({.in_features = o.memory_dim, .out_features = o.vocabulary, .bias = false}));
+  }
   place_embed = at::Tensor();
   if (o.places > 0) {
-    place_embed = register_parameter("place_embed", init_truncated_normal({o.places, o.memory_dim}, 0.02));
+    // Relations are said of places: a square grid starts with places that can be told apart.
+    const auto side = static_cast<int64_t>(std::lround(std::sqrt(o.places)));
+    const bool square = side * side == o.places && o.memory_dim % 4 == 0;
+    place_embed = register_parameter("place_embed", square ? sinusoidal_start(side, side, o.memory_dim)
+                                                           : init_truncated_normal({o.places, o.memory_dim}, 0.02));
   }
 }
 
@@ -84,7 +96,8 @@ at::Tensor GridDecoderImpl::advance(GridDecoderState& state, const at::Tensor& t
   auto context = attention->forward(hidden, state.keys, state.memory, record);
   if (f_beta) context = at::sigmoid(f_beta->forward(hidden)) * context;
   state.cell = decode_step->forward(at::cat({embedding->forward(tokens), context}, 1), state.cell);
-  return fc->forward(at::dropout(state.cell.hidden, options.dropout, is_training()));
+  const auto logits = fc->forward(at::dropout(state.cell.hidden, options.dropout, is_training()));
+  return fc_context ? logits + fc_context->forward(context) : logits;
 }
 
 at::Tensor GridDecoderImpl::step(GridDecoderState& state, const StepInput& input) {

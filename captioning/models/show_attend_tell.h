@@ -22,9 +22,10 @@ struct GridDecoderOptions {
   int64_t attention_dim = 0;  // width that state and places are projected to
   int64_t memory_dim = 0;     // channels of the grid
   GridScore score = GridScore::tanh;
-  bool gated = true;     // the context is scaled by β = σ(f_beta(s)) before it enters the cell
-  double dropout = 0.5;  // of the state before the scores of the words, in training
-  int64_t places = 0;    // of the grid, where a learned vector a place is added to what the decoder sees; 0: none
+  bool gated = true;         // the context is scaled by β = σ(f_beta(s)) before it enters the cell
+  double dropout = 0.5;      // of the state before the scores of the words, in training
+  bool deep_output = false;  // the context has its own part in the scores of the words, as in the paper's equation 7
+  int64_t places = 0;        // of the grid, where a learned vector a place is added to what the decoder sees; 0: none
 };
 
 // Key and query projections of the grid and the state, and v: keys `encoder_att.*`, `decoder_att.*`, `full_att.*`.
@@ -48,9 +49,10 @@ struct GridDecoderState : CaptionState {
 };
 
 // s_0 = init_h(mean of the grid), c_0 likewise; a word: context = attention(s), β·context with the word's embedding
-// enters the LSTM, whose state gives the scores of the next word.
+// enters the LSTM, whose state gives the scores of the next word, with deep_output together with the context.
 // Keys as in the sgrvinod tutorial: `attention.…`, `embedding.weight`, `decode_step.*`, `init_h.*`, `init_c.*`,
-// `f_beta.*`, `fc.*`; and `place_embed` [places,E]. https://github.com/sgrvinod/a-PyTorch-Tutorial-to-Image-Captioning
+// `f_beta.*`, `fc.*`; and `fc_context.weight` [V,E], `place_embed` [places,E].
+// https://github.com/sgrvinod/a-PyTorch-Tutorial-to-Image-Captioning
 class GridDecoderImpl : public Module<GridDecoderImpl> {
  public:
   explicit GridDecoderImpl(const GridDecoderOptions& options);
@@ -65,6 +67,7 @@ class GridDecoderImpl : public Module<GridDecoderImpl> {
   Embedding embedding{nullptr};
   std::shared_ptr<RecurrentCellImpl> decode_step;
   Linear init_h{nullptr}, init_c{nullptr}, f_beta{nullptr}, fc{nullptr};  // f_beta null unless gated
+  Linear fc_context{nullptr};                                             // null without deep_output
   at::Tensor place_embed;                                                 // undefined without places
 
  private:

@@ -95,6 +95,14 @@ std::shared_ptr<Captioner> make_captioner(const TrainedCaptioner& description) {
       TransformerCaptionerOptions{.encoder = encoder, .encoder_dim = text.memory_dim, .decoder = text});
 }
 
+ImageModel& encoder_of(Captioner& captioner) {
+  const auto children = captioner.module().named_children();
+  const auto* child = children.find("encoder");
+  auto* const model = child == nullptr ? nullptr : dynamic_cast<ImageModel*>(child->get());
+  require(model != nullptr, ErrorKind::usage, "the captioner has no encoder that classifies images");
+  return *model;
+}
+
 void write_captioner_config(const std::string& folder, const TrainedCaptioner& description) {
   OrderedJson root = {{"model_type", "fovea-captioner"}};
   if (const auto* grid = std::get_if<GridDecoderOptions>(&description.decoder)) {
@@ -125,7 +133,9 @@ TrainedCaptioner read_trained_captioner(const JsonReader& config) {
   const auto recurrent = config.word("decoder", decoders);
   require(recurrent.has_value(), ErrorKind::data, "{}: decoder is missing", printable(config.path));
   if (*recurrent) {
-    description.decoder = read_fields(config, grid_fields);
+    GridDecoderOptions grid = read_fields(config, grid_fields);
+    grid.deep_output = true;
+    description.decoder = grid;
   } else {
     description.decoder = read_fields(config, text_fields);
   }

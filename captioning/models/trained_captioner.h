@@ -32,6 +32,9 @@ FeatureShape feature_shape(const ModelInfo& encoder);
 // Throws Error(usage) as create_model and the decoders do.
 std::shared_ptr<Captioner> make_captioner(const TrainedCaptioner& description);
 
+// The network of the images inside the captioner: its child `encoder`. Throws Error(usage) where that is none of ours.
+ImageModel& encoder_of(Captioner& captioner);
+
 // Writes config.json (model_type "fovea-captioner": decoder, its widths, tokens) and encoder.json (as
 // write_model_config) into the folder. The weights are those of the captioner's module, the tokenizer any that
 // load_tokenizer reads.

@@ -8,6 +8,7 @@
 
 #include "fovea/captioning/metrics/caption_metrics.h"
 #include "fovea/captioning/models/caption.h"
+#include "fovea/captioning/models/trained_captioner.h"
 #include "fovea/captioning/training/caption_batches.h"
 #include "fovea/captioning/training/caption_losses.h"
 #include "fovea/captioning/training/vocabulary.h"
@@ -21,15 +22,16 @@ at::Device device_of(torch::nn::Module& module) {
   return module.parameters().front().device();
 }
 
-// Pictures [B,3,h,w] → a sentence each, start and end token included, and its text.
+// A sentence of each picture, start and end token included, and its text.
 struct Sentences {
   std::vector<std::vector<int64_t>> tokens;
   std::vector<Words> words;
 };
 
-Sentences sentences_of(const LoadedCaptioner& captioner, const at::Tensor& images, const GenerationOptions& how) {
+Sentences sentences_of(const LoadedCaptioner& captioner, const at::Tensor& memory, const TokenGrid& grid,
+                       const GenerationOptions& how) {
   Sentences sentences;
-  for (const auto& hypotheses : caption(captioner, images, {.generation = how})) {
+  for (const auto& hypotheses : caption_memory(captioner, memory, grid, {.generation = how})) {
     sentences.tokens.push_back(hypotheses.front().generated.tokens);
     sentences.words.push_back(caption_words(hypotheses.front().text));
   }
@@ -37,10 +39,21 @@ Sentences sentences_of(const LoadedCaptioner& captioner, const at::Tensor& image
 }
 
 // CIDEr-D of each sentence against those of its picture.
-at::Tensor rewards(const Sentences& sentences, const std::vector<std::vector<Words>>& references) {
-  std::vector<ScoredCaption> scored;
-  for (size_t i = 0; i < references.size(); ++i) scored.push_back({sentences.words[i], references[i]});
-  return at::tensor(cider_d_each(scored), at::kFloat);
+at::Tensor rewards(const CiderD& cider, const Sentences& sentences, const std::vector<std::vector<Words>>& references) {
+  std::vector<double> scores;
+  for (size_t i = 0; i < references.size(); ++i) scores.push_back(cider.score({sentences.words[i], references[i]}));
+  return at::tensor(scores, at::kFloat);
+}
+
+// Weights of all the sentences that there are to learn from.
+CiderD cider_of(const CaptionDataset& data) {
+  CiderD cider;
+  for (int64_t i = 0; i < data.size(); ++i) {
+    std::vector<Words> references;
+    for (const std::string& text : data.captions(i)) references.push_back(caption_words(text));
+    cider.count_image(references);
+  }
+  return cider;
 }
 
 class Captioning : public TrainingTask {
@@ -56,7 +69,13 @@ class Captioning : public TrainingTask {
                   .preprocess = captioner.preprocess,
                   .grid = captioner.model->grid(captioner.preprocess.height, captioner.preprocess.width),
                   .tokens = captioner.tokens,
-                  .longest = captioner.model->longest()}) {}
+                  .longest = captioner.model->longest()}) {
+    if (options.loss.self_critical) cider_ = cider_of(data.train);
+    if (options.freeze_encoder) set_encoder_learns(false);
+  }
+  ~Captioning() override {
+    if (options_.freeze_encoder) set_encoder_learns(true);
+  }
 
   torch::nn::Module& module() override { return captioner_.model->module(); }
   int64_t steps_per_epoch() const override { return batches_.steps_per_epoch(); }
@@ -67,7 +86,7 @@ class Captioning : public TrainingTask {
     const auto images = batch.images.to(device);
     if (options_.loss.self_critical) return reward_loss(images, batch, step);
 
-    const auto features = encoder_.forward_features(images);
+    const auto features = features_of(images);
     const auto loss = word_loss(memory_of(features), batch, step);
     if (options_.loss.labels == 0) return loss;
     const LabelTargets targets = {batch.labels.present.to(device), batch.labels.places.to(device)};
@@ -89,11 +108,21 @@ class Captioning : public TrainingTask {
             {"words", fmt::format("{}", captioner_.tokenizer->size())},
             {"label smoothing", fmt::format("{}", options_.run.recipe.label_smoothing)},
             {"input", fmt::format("{}x{} {}", how.width, how.height, how.crop_pct)},
+            {"encoder", options_.freeze_encoder ? "frozen" : "learns"},
             {"loss", fmt::format("{} {} {} {} {} {}", loss.doubly_stochastic, loss.guided, loss.labels,
                                  loss.place_share, loss.scheduled_sampling, loss.self_critical)}};
   }
 
  private:
+  void set_encoder_learns(bool learns) {
+    for (auto& parameter : encoder_.module().parameters()) parameter.set_requires_grad(learns);
+  }
+
+  at::Tensor features_of(const at::Tensor& images) {
+    if (options_.freeze_encoder) encoder_.module().eval();
+    return encoder_.forward_features(images);
+  }
+
   // What encode() gives of these features: they are those of the encoder as they are.
   static at::Tensor memory_of(const at::Tensor& features) {
     return features.dim() == 4 ? features.flatten(2).transpose(1, 2).contiguous() : features;
@@ -132,29 +161,35 @@ class Captioning : public TrainingTask {
   }
 
   at::Tensor reward_loss(const at::Tensor& images, const CaptionBatch& batch, int64_t step) {
+    // In evaluation mode throughout: rewarded is the captioner that will write, with its statistics and without
+    // dropout.
+    module().eval();
+    const auto memory = memory_of(features_of(images));
+    const TokenGrid grid = model().grid(images.size(2), images.size(3));
     Sentences drawn, greedy;
     {
       const at::NoGradGuard no_grad;
-      module().eval();
-      greedy = sentences_of(captioner_, images, {.max_length = 0});
+      greedy = sentences_of(captioner_, memory, grid, {.max_length = 0});
       drawn = sentences_of(
-          captioner_, images,
+          captioner_, memory, grid,
           {.max_length = 0, .sample = true, .top_k = 0, .seed = options_.run.seed + static_cast<uint64_t>(step)});
-      module().train();
     }
     const TeacherTokens teacher = teacher_tokens(drawn.tokens, captioner_.tokens);
-    const auto memory = memory_of(encoder_.forward_features(images));
-    const auto logits = captioner_.model->forward(teacher.tokens.to(memory.device()), memory);
+    const auto logits = model().forward(teacher.tokens.to(memory.device()), memory);
+    module().train();
     return self_critical_loss(logits, teacher.targets.to(memory.device()),
-                              rewards(drawn, batch.references).to(memory.device()),
-                              rewards(greedy, batch.references).to(memory.device()));
+                              rewards(cider_, drawn, batch.references).to(memory.device()),
+                              rewards(cider_, greedy, batch.references).to(memory.device()));
   }
+
+  Captioner& model() { return *captioner_.model; }
 
   const LoadedCaptioner& captioner_;
   ImageModel& encoder_;
   const CaptionTrainData& data_;
   const CaptionTrainOptions& options_;
   CaptionBatches batches_;
+  CiderD cider_;  // of self-critical training
 };
 
 void check(const CaptionTrainData& data, const CaptionTrainOptions& options) {
@@ -167,6 +202,8 @@ void check(const CaptionTrainData& data, const CaptionTrainOptions& options) {
           "train: the data does not know where things are, which guided attention and labels need");
   const bool alone =
       loss.doubly_stochastic == 0 && loss.guided == 0 && loss.labels == 0 && loss.scheduled_sampling == 0;
+  require(loss.labels == 0 || !options.freeze_encoder, ErrorKind::usage,
+          "train: the labels of things teach the encoder, which is frozen");
   require(!loss.self_critical || alone, ErrorKind::usage,
           "train: self-critical training takes no other terms of the loss");
   const Recipe& recipe = options.run.recipe;
@@ -176,14 +213,6 @@ void check(const CaptionTrainData& data, const CaptionTrainOptions& options) {
 }
 
 }  // namespace
-
-ImageModel& encoder_of(Captioner& captioner) {
-  const auto children = captioner.module().named_children();
-  const auto* child = children.find("encoder");
-  auto* const model = child == nullptr ? nullptr : dynamic_cast<ImageModel*>(child->get());
-  require(model != nullptr, ErrorKind::usage, "train: the captioner has no encoder of images");
-  return *model;
-}
 
 CaptionFigures evaluate_captions(const LoadedCaptioner& captioner, const CaptionDataset& data, int64_t batch_size) {
   const c10::InferenceMode inference;
@@ -202,7 +231,8 @@ CaptionFigures evaluate_captions(const LoadedCaptioner& captioner, const Caption
       for (const std::string& text : picture.captions) references.back().push_back(caption_words(text));
     }
     const auto x = at::stack(images).contiguous(at::MemoryFormat::ChannelsLast).to(device_of(module));
-    const Sentences written = sentences_of(captioner, x, {.max_length = 0});
+    const Sentences written = sentences_of(captioner, captioner.model->encode(x),
+                                           captioner.model->grid(x.size(2), x.size(3)), {.max_length = 0});
     for (size_t i = 0; i < references.size(); ++i) {
       right += std::ranges::count(references[i], written.words[i]) > 0 ? 1 : 0;
       scored.push_back({written.words[i], references[i]});

@@ -19,7 +19,8 @@ struct CaptionLossOptions {
   double labels = 0;              // share of the encoder's label_loss, where things are known: its classifier stays one
   double place_share = 1;         // of the places within that
   double scheduled_sampling = 0;  // probability, at the end of the run, of the decoder's own word for the right one
-  bool self_critical = false;     // the reward of drawn sentences (CIDEr-D) in place of the cross entropy
+  bool self_critical = false;  // the reward of drawn sentences in place of the cross entropy: CIDEr-D, with weights of
+                               // all training sentences
 };
 
 struct CaptionTrainData {
@@ -31,6 +32,7 @@ struct CaptionTrainOptions {
   RunOptions run;     // of its recipe, label smoothing counts; teacher and augmentation do not
   std::string model;  // part of the record that a resumed run must agree with
   CaptionLossOptions loss;
+  bool freeze_encoder = false;  // it keeps its weights and statistics: a step costs a third
 };
 
 // The loss: the mean over words of the cross entropy of the word behind each right beginning, with smoothed labels, and
@@ -39,13 +41,10 @@ struct CaptionTrainOptions {
 // The figures are of greedy captions on the test pictures: `test_right`, the share that equals one of the sentences
 // word for word (plain_caption), and `test_cider`, CIDEr-D.
 //
-// Throws as run_training does, Error(usage) for shares that are negative, a probability above 1, and a guided or label
-// term where the data knows no things or the encoder has no classifier.
+// Throws as run_training does, Error(usage) for shares that are negative, a probability above 1, a guided or label term
+// where the data knows no things or the encoder has no classifier, and a label term for an encoder that is frozen.
 RunResult train_captioner(const LoadedCaptioner& captioner, const CaptionTrainData& data,
                           const CaptionTrainOptions& options, const RunCallbacks& callbacks = {});
-
-// The network of the images inside the captioner: its child `encoder`.
-ImageModel& encoder_of(Captioner& captioner);
 
 struct CaptionFigures {
   double right = 0;  // 0 … 1

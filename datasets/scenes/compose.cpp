@@ -87,6 +87,24 @@ Image draw_background(const Image& photograph, int64_t size, Dice& dice) {
   return background;
 }
 
+void vary_background(Image& background, const Image& other, Dice& dice) {
+  const double share = dice.below(2) == 0 ? dice.between(0.3, 0.7) : 0;
+  std::array<size_t, 3> order = {0, 1, 2};
+  for (size_t last = 2; last > 0; --last) {
+    std::swap(order[last], order[static_cast<size_t>(dice.below(static_cast<int64_t>(last) + 1))]);
+  }
+  const double contrast = dice.between(0.5, 1.2) * (dice.below(3) == 0 ? -1 : 1);
+  const double middle = 128 + dice.between(-40, 40);
+  for (size_t i = 0; i < background.pixels.size(); i += 3) {
+    std::array<double, 3> mixed;
+    for (size_t c = 0; c < 3; ++c) mixed[c] = (1 - share) * background.pixels[i + c] + share * other.pixels[i + c];
+    for (size_t c = 0; c < 3; ++c) {
+      background.pixels[i + c] =
+          static_cast<uint8_t>(std::clamp(middle + contrast * (mixed[order[c]] - 128), 0.0, 255.0));
+    }
+  }
+}
+
 int64_t set_on(Image& picture, const Cutout& cutout, const Pose& pose, const Colour* colour,
                std::vector<int16_t>& owners, int16_t mark) {
   const Mapping mapping(cutout, pose);

@@ -45,19 +45,20 @@ Group draw_group(Dice& dice, int64_t most) {
 struct Field {
   double left, top, right, bottom;
 };
+constexpr double kHalf = kSide / 2.0;
+constexpr Field kPicture = {0, 0, kSide, kSide};
 
 // Of the first group; the second has the other half.
 Field first_half(Relation relation) {
-  constexpr double half = kSide / 2.0, whole = kSide;
   switch (relation) {
     case Relation::left_of:
-      return {0, 0, half, whole};
+      return {0, 0, kHalf, kSide};
     case Relation::right_of:
-      return {half, 0, whole, whole};
+      return {kHalf, 0, kSide, kSide};
     case Relation::above:
-      return {0, 0, whole, half};
+      return {0, 0, kSide, kHalf};
     default:
-      return {0, half, whole, whole};
+      return {0, kHalf, kSide, kSide};
   }
 }
 
@@ -67,8 +68,8 @@ bool crowded(const Pose& pose, const std::vector<Pose>& others) {
   });
 }
 
-void place(Group& group, const Field& field, std::vector<Pose>& taken, Dice& dice) {
-  const double room = std::min(field.right - field.left, field.bottom - field.top);
+// Sizes are parts of `room`.
+void place(Group& group, const Field& field, double room, std::vector<Pose>& taken, Dice& dice) {
   const double largest = group.poses.size() == 1 ? 0.75 : 0.5;
   for (Pose& pose : group.poses) {
     double size = room * dice.between(0.4, largest);
@@ -82,6 +83,19 @@ void place(Group& group, const Field& field, std::vector<Pose>& taken, Dice& dic
     } while (crowded(pose, taken));
     taken.push_back(pose);
   }
+}
+
+Plan draw_crowd(Dice& dice) {
+  Plan plan;
+  std::vector<Pose> taken;
+  while (plan.groups.size() < kCrowd) {
+    Group group = draw_group(dice, 1);
+    const bool known = std::ranges::count(plan.groups, group.noun, &Group::noun) > 0;
+    if (known || is_held_out({.groups = {group}})) continue;
+    place(group, kPicture, kHalf, taken, dice);
+    plan.groups.push_back(group);
+  }
+  return plan;
 }
 
 }  // namespace
@@ -104,6 +118,7 @@ bool held_out_colour(size_t noun, int64_t colour) {
 }
 
 Plan draw_plan(Split split, Dice& dice) {
+  if (split == Split::crowded) return draw_crowd(dice);
   Plan plan;
   do {
     plan = {.groups = {draw_group(dice, 4)}, .relation = static_cast<Relation>(dice.below(4))};
@@ -113,10 +128,10 @@ Plan draw_plan(Split split, Dice& dice) {
            is_held_out(plan) != (split == Split::unseen));
   std::vector<Pose> taken;
   if (plan.groups.size() == 1) {
-    place(plan.groups[0], {0, 0, kSide, kSide}, taken, dice);
+    place(plan.groups[0], kPicture, kSide, taken, dice);
   } else {
-    place(plan.groups[0], first_half(plan.relation), taken, dice);
-    place(plan.groups[1], first_half(inverse(plan.relation)), taken, dice);
+    place(plan.groups[0], first_half(plan.relation), kHalf, taken, dice);
+    place(plan.groups[1], first_half(inverse(plan.relation)), kHalf, taken, dice);
   }
   return plan;
 }

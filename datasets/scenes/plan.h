@@ -12,14 +12,19 @@
 namespace fovea::scenes {
 
 constexpr int64_t kSide = 448;  // pixels of a scene
+constexpr size_t kCrowd = 12;   // things of a crowded one
 
 enum class Split {
   train,
-  test,    // pairs as in training, other photographs, placements and clothes
-  unseen,  // as test, and at least one pair of noun and colour or of noun and relation that training never shows
+  test,     // pairs as in training, other photographs, placements and clothes
+  unseen,   // as test, and at least one pair of noun and colour or of noun and relation that training never shows
+  crowded,  // as train, but a dozen different things in no relation: much to learn from each picture
 };
 
-constexpr std::array<std::string_view, 3> split_names = {"train", "test", "unseen"};
+constexpr std::array<std::string_view, 4> split_names = {"train", "test", "unseen", "crowded"};
+constexpr bool is_training(Split split) {
+  return split == Split::train || split == Split::crowded;
+}
 std::string file_name(Split split, uint64_t index);  // "test_000012.png"
 
 enum class Relation { left_of, right_of, above, below };  // of the first group to the second
@@ -52,7 +57,7 @@ struct Group {
 };
 
 struct Plan {
-  std::vector<Group> groups;  // one, or two in a relation
+  std::vector<Group> groups;  // one, two in a relation, or a crowd
   Relation relation = Relation::left_of;
 };
 
@@ -60,8 +65,8 @@ struct Plan {
 bool held_out(size_t noun, Relation relation);
 bool held_out_colour(size_t noun, int64_t colour);
 
-// One group of 1 … 4, or two of at most 4 together. Things of two groups lie apart in the direction of the relation;
-// neighbours may cover a little of each other.
+// One group of 1 … 4, or two of at most 4 together; of the crowded split kCrowd groups of one. Things of two groups lie
+// apart in the direction of the relation; neighbours may cover a little of each other.
 Plan draw_plan(Split split, Dice& dice);
 
 }  // namespace fovea::scenes

@@ -32,7 +32,7 @@ std::vector<std::filesystem::path> sorted_files(const std::filesystem::path& fol
 }
 
 Dice dice_of(Split split, uint64_t index) {
-  return Dice(index * 3 + static_cast<uint64_t>(split));
+  return split == Split::crowded ? Dice(~index) : Dice(index * 3 + static_cast<uint64_t>(split));
 }
 
 // The part of the picture that a cutout covers when nothing lies on it.
@@ -88,8 +88,12 @@ Scene World::draw(Split split, uint64_t index, int64_t side) const {
   const Stock& stock = this->stock(split);
   Scene scene;
   scene.plan = draw_plan(split, dice);
-  scene.image =
-      draw_background(stock.photographs[static_cast<size_t>(dice.below(std::ssize(stock.photographs)))], side, dice);
+  const auto background = [&] {
+    return draw_background(stock.photographs[static_cast<size_t>(dice.below(std::ssize(stock.photographs)))], side,
+                           dice);
+  };
+  scene.image = background();
+  if (is_training(split)) vary_background(scene.image, background(), dice);
   std::vector<int16_t> owners(static_cast<size_t>(side * side), -1);
   std::vector<std::pair<Placed*, int64_t>> things;  // and the pixels each covered when it was set
   for (const Group& group : scene.plan.groups) scene.placed.emplace_back(group.poses.size());

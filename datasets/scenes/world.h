@@ -50,7 +50,7 @@ class World {
   };
 
   Cutout cutout_of(size_t noun, const Stock& stock, Dice& dice) const;
-  const Stock& stock(Split split) const { return split == Split::train ? train_ : test_; }
+  const Stock& stock(Split split) const { return is_training(split) ? train_ : test_; }
 
   std::vector<Cutout> emoji_;
   Stock train_;

@@ -4,7 +4,7 @@
 
 #include "fovea/modules/attention/backend.h"
 #include "fovea/modules/attention/problem.h"
-#include "fovea/modules/attention/recorder.h"
+#include "fovea/modules/attention/recorded_weights.h"
 
 namespace fovea {
 namespace {
@@ -36,20 +36,12 @@ const BackendTable<at::Tensor, AttentionRowsProblem>& rows_backends() {
 
 // Adds the rows asked for beside the output that a backend has already computed.
 void record(const AttentionProblem& problem, const at::Tensor& output, const torch::nn::Module* module) {
-  const auto queries = recording::queries();
-  size_t index;
+  at::Tensor weights;
   {
     at::NoGradGuard no_grad;
-    index = recording::add(module, MapKind::tokens, rows_backends().run({problem, queries}), queries);
+    weights = rows_backends().run({problem, recording::queries()});
   }
-  if (!recording::gradients(module) || !output.requires_grad()) return;
-  const auto v = problem.v.detach().repeat_interleave(problem.heads_per_key(), 1);
-  recording::add_gradient(index, output, [v, queries](const at::Tensor& grad) {
-    // d(loss)/d(weights) = dO·Vᵀ for the rows kept.
-    const auto rows =
-        queries.empty() ? grad : grad.index_select(2, at::tensor(queries, grad.options().dtype(at::kLong)));
-    return at::matmul(rows, v.transpose(-2, -1));
-  });
+  recording::add_weights(module, weights, output, problem.v);
 }
 
 }  // namespace

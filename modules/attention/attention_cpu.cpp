@@ -22,13 +22,8 @@ struct CpuAttention {
 }  // namespace
 
 std::string cpu_refuses(const AttentionProblem& p) {
-  if (const auto reason = cpu::refuses(p.q); !reason.empty()) return reason;
-  if (p.q.numel() == 0 || p.k.numel() == 0 || p.v.numel() == 0) return "a dimension is empty";
-  if (p.dropout > 0) return "dropout";
-  if (p.q.size(3) > kMostCpuWidth || p.v.size(3) > kMostCpuWidth) {
-    return fmt::format("head widths {} and {}, over {}", p.q.size(3), p.v.size(3), kMostCpuWidth);
-  }
-  return "";
+  const auto reason = cpu::refuses(p.q);
+  return reason.empty() ? attention_kernel_refuses(p, kMostCpuWidth) : reason;
 }
 
 at::Tensor cpu_attention(const AttentionProblem& p) {

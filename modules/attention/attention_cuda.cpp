@@ -33,14 +33,8 @@ struct CudaAttention {
 }  // namespace
 
 std::string cuda_refuses(const AttentionProblem& p) {
-  if (p.q.numel() == 0 || p.k.numel() == 0 || p.v.numel() == 0) return "a dimension is empty";
-  const int64_t widest = std::max(p.q.size(3), p.v.size(3));
-  if (const auto reason = cuda::refuses(p.q, widest); !reason.empty()) return reason;
-  if (widest > kMostCudaWidth) {
-    return fmt::format("head widths {} and {}, over {}", p.q.size(3), p.v.size(3), kMostCudaWidth);
-  }
-  if (p.dropout > 0 && p.dropout_mode != DropoutMode::scale) return "dropout that does more than scale";
-  return "";
+  const auto reason = cuda::refuses(p.q, std::max(p.q.size(3), p.v.size(3)));
+  return reason.empty() ? attention_kernel_refuses(p, kMostCudaWidth) : reason;
 }
 
 at::Tensor cuda_attention(const AttentionProblem& p) {

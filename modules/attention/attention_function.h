@@ -11,11 +11,22 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "fovea/modules/attention/backend.h"
+#include "fovea/modules/attention/cpu_runtime.h"
 #include "fovea/modules/attention/formula_gradients.h"
 #include "fovea/modules/attention/kernel_tensors.h"
 #include "fovea/modules/attention/problem.h"
 
 namespace fovea {
+
+// Why no kernel takes this problem, whatever its device.
+inline std::string attention_kernel_refuses(const AttentionProblem& p, int64_t most_width) {
+  if (p.q.numel() == 0 || p.k.numel() == 0 || p.v.numel() == 0) return "a dimension is empty";
+  if (p.q.size(3) > most_width || p.v.size(3) > most_width) {
+    return fmt::format("head widths {} and {}, over {}", p.q.size(3), p.v.size(3), most_width);
+  }
+  if (p.dropout > 0 && p.dropout_mode != DropoutMode::scale) return "dropout that does more than scale";
+  return "";
+}
 
 // The kernel's view of a problem, with the tensors that it points into.
 struct PreparedHeads {
@@ -101,11 +112,14 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction<Kernel>> 
     p.causal = kept["causal"].toBool();
     p.causal_align = kept["causal_to_last"].toBool() ? CausalAlign::last : CausalAlign::first;
     p.dropout = kept["dropout"].toDouble();
+    const auto seed = static_cast<uint64_t>(kept["seed"].toInt());
     if (at::GradMode::is_enabled()) {
-      require(p.dropout == 0, ErrorKind::usage, "attention: gradients of gradients with dropout");
+      const auto& q = p.q;
+      p.factors = cpu::dropout_factors(p.dropout, seed, {q.size(0), q.size(1), q.size(2), p.k.size(2)}, q);
+      p.dropout = 0;
       return formula_gradients({reference_attention(p).output}, grads, {p.q, p.k, p.v, p.bias}, kArguments);
     }
-    const PreparedHeads prepared(p, static_cast<uint64_t>(kept["seed"].toInt()));
+    const PreparedHeads prepared(p, seed);
     return gradients(p, prepared, {.out = saved[5], .log_sum = saved[6], .grad_out = grads[0]},
                      p.bias.defined() && context->needs_input_grad(3));
   }

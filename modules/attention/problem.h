@@ -17,6 +17,7 @@ struct AttentionProblem {
   at::Tensor bias;  // [B|1,H|1,N|1,M] in q's type, or undefined
   double scale = 1;
   double dropout = 0;
+  at::Tensor factors = {};  // of the weights [B,H,N,M], dropout that is drawn already; undefined: none
   bool causal = false;
   CausalAlign causal_align = CausalAlign::last;
   DropoutMode dropout_mode = DropoutMode::scale;

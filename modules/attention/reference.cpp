@@ -40,6 +40,7 @@ Weighted softmax_scores(const AttentionProblem& problem, const at::Tensor& k) {
 
 // The probabilities as training sees them.
 at::Tensor dropped(const at::Tensor& weights, const AttentionProblem& problem) {
+  if (problem.factors.defined()) return weights * problem.factors;
   if (problem.dropout == 0) return weights;
   const auto thinned = at::dropout(weights, problem.dropout, /*train=*/true);
   if (problem.dropout_mode == DropoutMode::scale) return thinned;
@@ -63,8 +64,9 @@ AttentionResult row_by_row(const AttentionProblem& problem, const at::Tensor& k,
     const auto zero = at::zeros({}, k.options());
     AttentionProblem one = select_queries(problem, {row});
     one.mask = everywhere.narrow(2, row, 1);
+    if (problem.factors.defined()) one.factors = problem.factors.narrow(2, row, 1);
     const auto weighted = softmax_scores(one, at::where(mine, k, zero));
-    const auto result = mean_of_values(weighted, at::where(mine, v, zero), problem);
+    const auto result = mean_of_values(weighted, at::where(mine, v, zero), one);
     outputs.push_back(result.output);
     weights.push_back(result.weights);
   }

@@ -8,83 +8,58 @@
 namespace fovea::gate_cpu {
 namespace {
 
+using cpu::data_of;
+using gated_map::empty_sums;
 using gated_map::GateGradient;
 using gated_map::GivenGradients;
+using gated_map::kernel_gradients;
+using gated_map::kernel_map;
 using gated_map::Pooled;
-
-kernels::FeatureMap map_of(const at::Tensor& x) {
-  return {.type = cpu::number(x),
-          .batch = x.size(0),
-          .channels = x.size(1),
-          .pixels = x.size(2) * x.size(3),
-          .channels_last = !x.is_contiguous(),
-          .data = x.const_data_ptr()};
-}
-
-at::Tensor sums(const at::Tensor& x, at::IntArrayRef sizes) {
-  return at::empty(sizes, at::TensorOptions(cpu::sum_type(x)));
-}
-
-const void* data_of(const at::Tensor& t) {
-  return t.defined() ? t.const_data_ptr() : nullptr;
-}
 
 void* data_for(at::Tensor& t) {
   return t.defined() ? t.data_ptr() : nullptr;
 }
 
 Pooled over_pixels(const at::Tensor& x, bool largest) {
-  Pooled pooled{.mean = sums(x, {x.size(0), x.size(1)})};
-  if (largest) pooled.largest = sums(x, pooled.mean.sizes());
-  kernels::pool_pixels(map_of(x), pooled.mean.data_ptr(), data_for(pooled.largest), cpu::runtime());
+  Pooled pooled{.mean = empty_sums(x, {x.size(0), x.size(1)})};
+  if (largest) pooled.largest = empty_sums(x, pooled.mean.sizes());
+  kernels::pool_pixels(kernel_map(x), pooled.mean.data_ptr(), data_for(pooled.largest), cpu::runtime());
   return pooled;
 }
 
 Pooled over_channels(const at::Tensor& x, const at::Tensor& channel_gate) {
-  Pooled pooled{.mean = sums(x, {x.size(0), 1, x.size(2), x.size(3)})};
-  pooled.largest = sums(x, pooled.mean.sizes());
-  kernels::pool_channels(map_of(x), data_of(channel_gate), pooled.mean.data_ptr(), pooled.largest.data_ptr(),
+  Pooled pooled{.mean = empty_sums(x, {x.size(0), 1, x.size(2), x.size(3)})};
+  pooled.largest = empty_sums(x, pooled.mean.sizes());
+  kernels::pool_channels(kernel_map(x), data_of(channel_gate), pooled.mean.data_ptr(), pooled.largest.data_ptr(),
                          cpu::runtime());
   return pooled;
 }
 
 at::Tensor scaled(const at::Tensor& x, const at::Tensor& channel_gate, const at::Tensor& pixel_gate) {
   auto out = at::empty_like(x);
-  kernels::scale_map(map_of(x), data_of(channel_gate), data_of(pixel_gate), out.data_ptr(), cpu::runtime());
+  kernels::scale_map(kernel_map(x), data_of(channel_gate), data_of(pixel_gate), out.data_ptr(), cpu::runtime());
   return out;
 }
 
-kernels::MapGradients gradients_of(const GivenGradients& given) {
-  const auto pooled = [](const gated_map::PooledGradient& g) {
-    return kernels::PooledGradient{data_of(g.mean), data_of(g.largest), data_of(g.maximum), data_of(g.count)};
-  };
-  return {.grad_out = given.grad_out.const_data_ptr(),
-          .channel_gate = data_of(given.channel_gate),
-          .pixel_gate = data_of(given.pixel_gate),
-          .pooled_scaled = given.pooled_scaled,
-          .over_channels = pooled(given.over_channels),
-          .over_pixels = pooled(given.over_pixels)};
-}
-
 GateGradient of_pixel_gate(const GivenGradients& given, const at::Tensor& maximum) {
-  GateGradient found{.grad = sums(given.x, {given.x.size(0), 1, given.x.size(2), given.x.size(3)})};
+  GateGradient found{.grad = empty_sums(given.x, {given.x.size(0), 1, given.x.size(2), given.x.size(3)})};
   if (maximum.defined()) found.count = at::empty_like(found.grad);
-  kernels::pixel_gate_gradient(map_of(given.x), gradients_of(given), data_of(maximum), found.grad.data_ptr(),
+  kernels::pixel_gate_gradient(kernel_map(given.x), kernel_gradients(given), data_of(maximum), found.grad.data_ptr(),
                                data_for(found.count), cpu::runtime());
   return found;
 }
 
 GateGradient of_channel_gate(const GivenGradients& given, const at::Tensor& maximum) {
-  GateGradient found{.grad = sums(given.x, {given.x.size(0), given.x.size(1)})};
+  GateGradient found{.grad = empty_sums(given.x, {given.x.size(0), given.x.size(1)})};
   if (maximum.defined()) found.count = at::empty_like(found.grad);
-  kernels::channel_gate_gradient(map_of(given.x), gradients_of(given), data_of(maximum), found.grad.data_ptr(),
+  kernels::channel_gate_gradient(kernel_map(given.x), kernel_gradients(given), data_of(maximum), found.grad.data_ptr(),
                                  data_for(found.count), cpu::runtime());
   return found;
 }
 
 at::Tensor of_map(const GivenGradients& given) {
   auto grad_x = at::empty_like(given.x);
-  kernels::map_gradient(map_of(given.x), gradients_of(given), grad_x.data_ptr(), cpu::runtime());
+  kernels::map_gradient(kernel_map(given.x), kernel_gradients(given), grad_x.data_ptr(), cpu::runtime());
   return grad_x;
 }
 

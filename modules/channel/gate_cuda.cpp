@@ -9,45 +9,35 @@ namespace {
 
 using cuda::Launch;
 using cuda::Table;
+using gated_map::empty_sums;
 using gated_map::GateGradient;
 using gated_map::GivenGradients;
+using gated_map::kernel_gradients;
+using gated_map::kernel_map;
 using gated_map::Pooled;
-
-kernels::FeatureMap cuda_map(const at::Tensor& x) {
-  return {.type = cuda::number(x),
-          .batch = x.size(0),
-          .channels = x.size(1),
-          .pixels = x.size(2) * x.size(3),
-          .channels_last = !x.is_contiguous(),
-          .data = x.const_data_ptr()};
-}
-
-at::Tensor cuda_sums(const at::Tensor& x, at::IntArrayRef sizes) {
-  return at::empty(sizes, at::TensorOptions(at::kFloat).device(x.device()));
-}
 
 float* floats(const at::Tensor& t) {
   return t.defined() ? t.data_ptr<float>() : nullptr;
 }
 
 void* pooling_workspace(Launch& launch, const at::Tensor& x, bool over_pixels) {
-  return launch.workspace(launch.table().pooling_workspace(cuda_map(x), over_pixels));
+  return launch.workspace(launch.table().pooling_workspace(kernel_map(x), over_pixels));
 }
 
 Pooled over_pixels(const at::Tensor& x, bool largest) {
-  Pooled pooled{.mean = cuda_sums(x, {x.size(0), x.size(1)})};
+  Pooled pooled{.mean = empty_sums(x, {x.size(0), x.size(1)})};
   if (largest) pooled.largest = at::empty_like(pooled.mean);
   Launch launch("pooling over pixels", x);
-  launch(&Table::pool_pixels, cuda_map(x), floats(pooled.mean), floats(pooled.largest),
+  launch(&Table::pool_pixels, kernel_map(x), floats(pooled.mean), floats(pooled.largest),
          pooling_workspace(launch, x, true));
   return pooled;
 }
 
 Pooled over_channels(const at::Tensor& x, const at::Tensor& channel_gate) {
-  Pooled pooled{.mean = cuda_sums(x, {x.size(0), 1, x.size(2), x.size(3)})};
+  Pooled pooled{.mean = empty_sums(x, {x.size(0), 1, x.size(2), x.size(3)})};
   pooled.largest = at::empty_like(pooled.mean);
   Launch launch("pooling over channels", x);
-  launch(&Table::pool_channels, cuda_map(x), floats(channel_gate), floats(pooled.mean), floats(pooled.largest),
+  launch(&Table::pool_channels, kernel_map(x), floats(channel_gate), floats(pooled.mean), floats(pooled.largest),
          pooling_workspace(launch, x, false));
   return pooled;
 }
@@ -55,38 +45,26 @@ Pooled over_channels(const at::Tensor& x, const at::Tensor& channel_gate) {
 at::Tensor scaled(const at::Tensor& x, const at::Tensor& channel_gate, const at::Tensor& pixel_gate) {
   auto out = at::empty_like(x);
   const Launch launch("scaling by gates", x);
-  launch(&Table::scale_map, cuda_map(x), floats(channel_gate), floats(pixel_gate), out.data_ptr());
+  launch(&Table::scale_map, kernel_map(x), floats(channel_gate), floats(pixel_gate), out.data_ptr());
   return out;
-}
-
-kernels::cuda::MapGradients cuda_gradients(const GivenGradients& given) {
-  const auto pooled = [](const gated_map::PooledGradient& g) {
-    return kernels::cuda::PooledGradient{floats(g.mean), floats(g.largest), floats(g.maximum), floats(g.count)};
-  };
-  return {.grad_out = given.grad_out.const_data_ptr(),
-          .channel_gate = floats(given.channel_gate),
-          .pixel_gate = floats(given.pixel_gate),
-          .pooled_scaled = given.pooled_scaled,
-          .over_channels = pooled(given.over_channels),
-          .over_pixels = pooled(given.over_pixels)};
 }
 
 GateGradient of_pixel_gate(const GivenGradients& given, const at::Tensor& maximum) {
   const auto& x = given.x;
-  GateGradient found{.grad = cuda_sums(x, {x.size(0), 1, x.size(2), x.size(3)})};
+  GateGradient found{.grad = empty_sums(x, {x.size(0), 1, x.size(2), x.size(3)})};
   if (maximum.defined()) found.count = at::empty_like(found.grad);
   Launch launch("the gradient of a gate of pixels", x);
-  launch(&Table::pixel_gate_gradient, cuda_map(x), cuda_gradients(given), floats(maximum), floats(found.grad),
+  launch(&Table::pixel_gate_gradient, kernel_map(x), kernel_gradients(given), floats(maximum), floats(found.grad),
          floats(found.count), pooling_workspace(launch, x, false));
   return found;
 }
 
 GateGradient of_channel_gate(const GivenGradients& given, const at::Tensor& maximum) {
   const auto& x = given.x;
-  GateGradient found{.grad = cuda_sums(x, {x.size(0), x.size(1)})};
+  GateGradient found{.grad = empty_sums(x, {x.size(0), x.size(1)})};
   if (maximum.defined()) found.count = at::empty_like(found.grad);
   Launch launch("the gradient of a gate of channels", x);
-  launch(&Table::channel_gate_gradient, cuda_map(x), cuda_gradients(given), floats(maximum), floats(found.grad),
+  launch(&Table::channel_gate_gradient, kernel_map(x), kernel_gradients(given), floats(maximum), floats(found.grad),
          floats(found.count), pooling_workspace(launch, x, true));
   return found;
 }
@@ -94,7 +72,7 @@ GateGradient of_channel_gate(const GivenGradients& given, const at::Tensor& maxi
 at::Tensor of_map(const GivenGradients& given) {
   auto grad_x = at::empty_like(given.x);
   const Launch launch("the gradient of a gated map", given.x);
-  launch(&Table::map_gradient, cuda_map(given.x), cuda_gradients(given), grad_x.data_ptr());
+  launch(&Table::map_gradient, kernel_map(given.x), kernel_gradients(given), grad_x.data_ptr());
   return grad_x;
 }
 

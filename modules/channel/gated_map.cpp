@@ -147,6 +147,32 @@ struct GatedFunction : torch::autograd::Function<GatedFunction> {
 
 }  // namespace
 
+kernels::FeatureMap kernel_map(const at::Tensor& x) {
+  return {.type = kernel_tensors::number(x),
+          .batch = x.size(0),
+          .channels = x.size(1),
+          .pixels = x.size(2) * x.size(3),
+          .channels_last = !x.is_contiguous(),
+          .data = x.const_data_ptr()};
+}
+
+kernels::MapGradients kernel_gradients(const GivenGradients& given) {
+  using kernel_tensors::data_of;
+  const auto pooled = [](const PooledGradient& g) {
+    return kernels::PooledGradient{data_of(g.mean), data_of(g.largest), data_of(g.maximum), data_of(g.count)};
+  };
+  return {.grad_out = given.grad_out.const_data_ptr(),
+          .channel_gate = data_of(given.channel_gate),
+          .pixel_gate = data_of(given.pixel_gate),
+          .pooled_scaled = given.pooled_scaled,
+          .over_channels = pooled(given.over_channels),
+          .over_pixels = pooled(given.over_pixels)};
+}
+
+at::Tensor empty_sums(const at::Tensor& x, at::IntArrayRef sizes) {
+  return at::empty(sizes, x.options().dtype(kernel_tensors::sum_type(x)));
+}
+
 std::string refuses(const at::Tensor& x) {
   if (x.numel() == 0) return "a dimension is empty";
   if (!x.is_contiguous() && !x.is_contiguous(at::MemoryFormat::ChannelsLast)) {

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "fovea/modules/kernels/feature_map.h"
+
 namespace fovea::gated_map {
 
 // Tensors of kernels are contiguous and in the type of the sums (float32, or float64 where x is) but for x, grad_out
@@ -53,6 +55,11 @@ struct Kernels {
   // grad_out·channel_gate·pixel_gate and what comes back through both poolings
   at::Tensor (*of_map)(const GivenGradients& given);
 };
+
+// Of the kernels of every device: the map and the gradients as they see them, and room for sums.
+kernels::FeatureMap kernel_map(const at::Tensor& x);
+kernels::MapGradients kernel_gradients(const GivenGradients& given);
+at::Tensor empty_sums(const at::Tensor& x, at::IntArrayRef sizes);
 
 using Weights = std::vector<at::Tensor>;  // of the small layers; an optional one may be undefined
 

@@ -41,7 +41,7 @@ struct AttentionCall {
   View bias;  // [B,H,N,M], a stride of 0 where it broadcasts; −∞ masks
   View mask;  // bytes, 0 masks
   // Weights are left out with this probability, the others divided by 1 − it. Which ones is a function of seed, offset
-  // and the weight's place alone, so that a backward pass finds them again. Refused on the CPU.
+  // and the weight's place alone, so that a backward pass finds them again.
   double dropout = 0;
   uint64_t seed = 0;
   uint64_t offset = 0;

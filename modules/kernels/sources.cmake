@@ -12,8 +12,10 @@ target_sources(fovea_kernels PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cpu/additive.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cpu/additive_backward.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cpu/attention_backward.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/cpu/dropout.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cpu/feature_map.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cpu/feature_map_backward.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/cpu/finite.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cpu/window.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cpu/window_backward.cpp)
 target_link_libraries(fovea_kernels PUBLIC fovea::attention_kernel)

@@ -4,17 +4,13 @@
 #include "fovea/modules/attention/softmax.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/init.h"
+#include "fovea/modules/mixing/at_least_float.h"
 #include "fovea/modules/shape.h"
 
 namespace fovea {
 namespace {
 
 constexpr double kLeast = 1e-30;  // of a normaliser, e^−69
-
-at::Tensor at_least_float(const at::Tensor& t) {
-  const bool narrow = t.scalar_type() == at::kHalf || t.scalar_type() == at::kBFloat16;
-  return narrow ? t.to(at::kFloat) : t;
-}
 
 }  // namespace
 
@@ -53,7 +49,7 @@ void AttentionFreeImpl::reset() {
 at::Tensor AttentionFreeImpl::pair_weights(int64_t tokens) const {
   auto scores = w.defined() ? w.narrow(0, 0, tokens).narrow(1, 0, tokens)
                             : at::matmul(u.narrow(0, 0, tokens), r.narrow(0, 0, tokens).t());
-  scores = at_least_float(scores);
+  scores = detail::at_least_float(scores);
   if (options.causal) {
     const auto later = at::ones({tokens, tokens}, scores.options().dtype(at::kBool)).triu(1);
     scores = scores.masked_fill(later, -INFINITY);
@@ -70,12 +66,12 @@ at::Tensor AttentionFreeImpl::forward(const at::Tensor& x, const at::Tensor& mas
   require(!mask.defined() || (mask.scalar_type() == at::kBool && mask.sizes() == x.sizes().slice(0, 2)),
           ErrorKind::data, "AttentionFree: expected mask bool [B,N], got {} for x {}", shape_text(mask), shape_text(x));
   const auto shown = hide_rows(x, mask);
-  auto scores = at_least_float(k->forward(shown));  // [B,N,E]
+  auto scores = detail::at_least_float(k->forward(shown));  // [B,N,E]
   if (mask.defined()) scores = scores.masked_fill(mask.logical_not().unsqueeze(-1), -INFINITY);
   // −∞ everywhere where no token is left.
   const auto largest = scores.detach().amax(1, /*keepdim=*/true).clamp_min(std::numeric_limits<float>::lowest());
   const auto keys = at::exp(scores - largest);
-  const auto values = keys * at_least_float(v->forward(shown));
+  const auto values = keys * detail::at_least_float(v->forward(shown));
   const bool full = options.tokens > 0;
   const auto pairs = full ? pair_weights(N) : at::Tensor();
   const auto gathered = [&](const at::Tensor& t) {  // Σ_j over what each token sees

@@ -2,6 +2,8 @@
 
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/init.h"
+#include "fovea/modules/mixing/at_least_float.h"
+#include "fovea/modules/mixing/mixing_matrix.h"
 #include "fovea/modules/shape.h"
 
 namespace fovea {
@@ -31,17 +33,33 @@ void CausalConv1dImpl::reset() {
   }
 }
 
-at::Tensor CausalConv1dImpl::convolved(const at::Tensor& padded) const {
-  const auto kernel = options.weight_norm ? weight_v * (weight_g / weight_v.norm(2, {1, 2}, /*keepdim=*/true)) : weight;
-  return at::conv1d(padded.transpose(1, 2), kernel, bias, /*stride=*/1, at::IntArrayRef{0}, options.dilation,
-                    options.groups)
-      .transpose(1, 2);
+at::Tensor CausalConv1dImpl::kernel() const {
+  return options.weight_norm ? weight_v * (weight_g / weight_v.norm(2, {1, 2}, /*keepdim=*/true)) : weight;
+}
+
+// x: the last tokens of `padded`, those of the result.
+at::Tensor CausalConv1dImpl::convolved(const at::Tensor& padded, const at::Tensor& x) const {
+  const auto taps = kernel();
+  const auto convolve = [groups = options.groups](const at::Tensor& t, const at::Tensor& by, const at::Tensor& b,
+                                                  int64_t dilation) {
+    return at::conv1d(t.transpose(1, 2), by, b, /*stride=*/1, at::IntArrayRef{0}, dilation, groups).transpose(1, 2);
+  };
+  const auto y = convolve(padded, taps, bias, options.dilation);
+  if (options.kernel == 1) return y;
+  detail::record_mixing(this, y, [&] {
+    std::vector<int64_t> distances;
+    for (int64_t tap = options.kernel - 1; tap >= 0; --tap) distances.push_back(tap * options.dilation);
+    const auto enter = [=](int64_t tap) { return convolve(x, taps.narrow(2, tap, 1), {}, 1); };
+    return detail::matrix_of({distances, detail::at_least_float(taps).abs().sum(at::IntArrayRef({0, 1})), enter},
+                             x.size(1));
+  });
+  return y;
 }
 
 at::Tensor CausalConv1dImpl::forward(const at::Tensor& x) {
   require(x.dim() == 3 && x.size(2) == options.in_channels, ErrorKind::data,
           "CausalConv1d: expected x [B,N,{}], got {}", options.in_channels, shape_text(x));
-  return convolved(at::constant_pad_nd(x, {0, 0, reach(), 0}));
+  return convolved(at::constant_pad_nd(x, {0, 0, reach(), 0}), x);
 }
 
 at::Tensor CausalConv1dImpl::forward(const at::Tensor& x, const at::Tensor& before) {
@@ -49,7 +67,7 @@ at::Tensor CausalConv1dImpl::forward(const at::Tensor& x, const at::Tensor& befo
               before.size(1) == reach() && before.size(2) == options.in_channels,
           ErrorKind::data, "CausalConv1d: expected x [B,N,{0}] behind [B,{1},{0}], got {2}, {3}", options.in_channels,
           reach(), shape_text(x), shape_text(before));
-  return convolved(at::cat({before, x}, 1));
+  return convolved(at::cat({before, x}, 1), x);
 }
 
 }  // namespace fovea

@@ -17,8 +17,10 @@ struct CausalConv1dOptions {
 
 // y_t = Σ_i W_i·x_{t−(kernel−1−i)·dilation} + b, zeros before the first token. x [B,N,in] → [B,N,out]. Keys `weight`
 // [out,in/groups,kernel] and `bias` [out], with weight_norm `weight_v` and `weight_g` [out,1,1] in place of `weight`
-// (torch's). Throws Error(usage) for numbers that do not go together, Error(data) naming the shape of x.
-// Salimans and Kingma, Weight Normalization, 2016, https://arxiv.org/abs/1602.07868
+// (torch's). The recorder gets the size of each tap, Σ|W| over its inputs and outputs, by the share of its token
+// (mixing_matrix.h); a kernel of one tap mixes nothing and records nothing. Throws Error(usage) for numbers that do not
+// go together, Error(data) naming the shape of x. Salimans and Kingma, Weight Normalization, 2016,
+// https://arxiv.org/abs/1602.07868
 class CausalConv1dImpl : public Module<CausalConv1dImpl> {
  public:
   explicit CausalConv1dImpl(const CausalConv1dOptions& options);
@@ -37,7 +39,8 @@ class CausalConv1dImpl : public Module<CausalConv1dImpl> {
   at::Tensor bias;
 
  private:
-  at::Tensor convolved(const at::Tensor& padded) const;
+  at::Tensor kernel() const;  // [out,in/groups,kernel]
+  at::Tensor convolved(const at::Tensor& padded, const at::Tensor& x) const;
 };
 FOVEA_MODULE(CausalConv1d);
 

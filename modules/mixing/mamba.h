@@ -23,6 +23,12 @@ struct SelectiveScanResult {
 // (linear_scan); holds L·E·S numbers. Throws Error(data) naming the shapes that disagree.
 SelectiveScanResult selective_scan(const SelectiveScanInputs& in, const at::Tensor& state = {});
 
+// The matrix that a selective scan applies to each channel of its input, y_i = Σ_{j ≤ i} M_ij·x_j: M_ij =
+// Σ_s C_is·e^{A_s·(Δ_{j+1} + … + Δ_i)}·Δ_j·B_js, its hidden attention. [B,E,L,L], 0 above the diagonal; of x the shape
+// alone is read. Throws as selective_scan does.
+// Ali et al., The Hidden Attention of Mamba Models, 2024, https://arxiv.org/abs/2403.01590
+at::Tensor selective_scan_matrix(const SelectiveScanInputs& in);
+
 struct MambaOptions {
   int64_t width = 0;   // D of a token
   int64_t expand = 2;  // E/D of what is scanned
@@ -41,7 +47,9 @@ struct MambaState {
 
 // [u,z] = W_in·x; u = silu(causal depthwise convolution of u); [δ,B,C] = W_x·u; Δ = softplus(W_Δ·δ + b); y =
 // selective_scan + D ⊙ u; result W_out·(y ⊙ silu(z)). x [B,L,D] → same. With a state, x goes on where the last call
-// ended: a sequence in pieces, or token by token, gives what it gives in one.
+// ended: a sequence in pieces, or token by token, gives what it gives in one. The recorder gets |M_ij|, the matrix of
+// the scan with D on its diagonal, summed over the channels, by the share of token j among those of the call
+// (mixing_matrix.h); and at the path of `conv1d` the taps of the convolution.
 //
 // Keys are the authors': `in_proj.weight`, `conv1d.weight` [E,1,kernel], `conv1d.bias`, `x_proj.weight`,
 // `dt_proj.weight`, `dt_proj.bias`, `A_log` [E,S], `D` [E], `out_proj.weight`. Throws Error(usage) for numbers that are

@@ -2,9 +2,11 @@
 
 #include <cmath>
 #include <numbers>
+#include <numeric>
 
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/init.h"
+#include "fovea/modules/mixing/mixing_matrix.h"
 #include "fovea/modules/shape.h"
 
 namespace fovea {
@@ -87,9 +89,17 @@ at::Tensor S4Impl::forward(const at::Tensor& x) {
           c10::toString(D.scalar_type()));
   const int64_t N = x.size(1), padded = 2 * N;  // zeros behind, so that the ends do not meet
   const auto u = x.transpose(1, 2);             // [B,D,N]
-  const auto product = at::fft_rfft(u, padded) * at::fft_rfft(kernel->forward(N), padded);
-  const auto y = at::fft_irfft(product, padded).narrow(-1, 0, N);
-  return mixed(y.transpose(1, 2) + x * D);
+  const auto response = kernel->forward(N);
+  const auto product = at::fft_rfft(u, padded) * at::fft_rfft(response, padded);
+  const auto y = at::fft_irfft(product, padded).narrow(-1, 0, N).transpose(1, 2) + x * D;
+  detail::record_mixing(this, y, [&] {
+    std::vector<int64_t> distances(N);
+    std::iota(distances.begin(), distances.end(), 0);
+    const auto taps = response + at::constant_pad_nd(D.unsqueeze(1), {0, N - 1});  // [D,N]
+    const auto enter = [x, taps](int64_t tap) { return x * taps.select(1, tap); };
+    return detail::matrix_of({distances, taps.abs().sum(0), enter}, N);
+  });
+  return mixed(y);
 }
 
 at::Tensor S4Impl::start(int64_t batch) const {

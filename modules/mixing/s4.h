@@ -34,11 +34,11 @@ class S4KernelImpl : public Module<S4KernelImpl> {
 };
 
 // y = GLU(W·gelu(K ∗ u + D ⊙ u)), K ∗ u causal: x [B,N,D] → same, by a Fourier transform of 2N in float32 or float64,
-// N·log N. step() gives the same token by token from a state. Keys `kernel.…`, `D` [D], `output_linear` [2D,D]. Throws
-// Error(usage) for numbers that do not go together, Error(data) naming the shapes.
-// Gu et al., Efficiently Modeling Long Sequences with Structured State Spaces (S4), 2022,
-// https://arxiv.org/abs/2111.00396; Gu et al., On the Parameterization and Initialization of Diagonal State Space
-// Models (S4D), 2022, https://arxiv.org/abs/2206.11893
+// N·log N. step() gives the same token by token from a state. The recorder gets |K_{i−j}| (with D beside K_0), summed
+// over the channels, by the share of token j (mixing_matrix.h). Keys `kernel.…`, `D` [D], `output_linear` [2D,D].
+// Throws Error(usage) for numbers that do not go together, Error(data) naming the shapes. Gu et al., Efficiently
+// Modeling Long Sequences with Structured State Spaces (S4), 2022, https://arxiv.org/abs/2111.00396; Gu et al., On the
+// Parameterization and Initialization of Diagonal State Space Models (S4D), 2022, https://arxiv.org/abs/2206.11893
 class S4Impl : public Module<S4Impl> {
  public:
   explicit S4Impl(const S4Options& options);

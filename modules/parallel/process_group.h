@@ -33,6 +33,8 @@ ProcessGroupOptions group_options_from_environment();
 
 // The group over Gloo (TCP, tensors of the CPU), when all its processes have come. Throws Error(usage) for options that
 // do not go together and in a build without Gloo's headers, Error(io) where the processes do not meet in time.
+// Gloo writes to sockets whose other end may be gone: a program that is to outlive another process ignores SIGPIPE
+// (Python does), else the signal ends it before the error can be thrown.
 ProcessGroup make_gloo_group(const ProcessGroupOptions& options);
 
 }  // namespace fovea

@@ -36,6 +36,10 @@ at::Tensor sinusoidal_grid(int64_t height, int64_t width, int64_t channels, cons
       .flatten(0, 1);
 }
 
+at::Tensor sinusoidal_start(int64_t height, int64_t width, int64_t channels) {
+  return sinusoidal_grid(height, width, channels, {.base = 10}) / 2;
+}
+
 LearnedPositionsImpl::LearnedPositionsImpl(const LearnedPositionsOptions& options) : options(options) {
   require(options.count > 0 && options.width > 0, ErrorKind::usage,
           "LearnedPositions: count {} and width {} must be positive", options.count, options.width);

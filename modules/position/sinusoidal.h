@@ -28,6 +28,10 @@ at::Tensor sinusoidal_positions(int64_t count, int64_t width, const SinusoidOpti
 // Wang and Liu, Translating Math Formula Images to LaTeX Sequences, 2019, https://arxiv.org/abs/1908.11415
 at::Tensor sinusoidal_grid(int64_t height, int64_t width, int64_t channels, const SinusoidOptions& options = {});
 
+// [h·w,D], what a learned table of a small grid may start from in place of noise: half of sinusoidal_grid with waves of
+// 2π to 20π places, so that where a token is can be read from the first step on. Errors as there.
+at::Tensor sinusoidal_start(int64_t height, int64_t width, int64_t channels);
+
 struct LearnedPositionsOptions {
   int64_t count = 0;  // the most tokens there can be
   int64_t width = 0;  // D

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "fovea/modules/attention/recorder.h"
+#include "fovea/modules/attention/recorded_weights.h"
 #include "fovea/modules/attention/softmax.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/shape.h"
@@ -59,14 +59,14 @@ at::Tensor shown(const LinearAttentionArgs& args) {
 }
 
 // The weights that the sums never hold.
-void record_weights(const at::Tensor& q, const at::Tensor& k, const at::Tensor& totals,
-                    const LinearAttentionArgs& args) {
+at::Tensor kernel_weights(const at::Tensor& q, const at::Tensor& k, const at::Tensor& totals,
+                          const LinearAttentionArgs& args) {
   const auto queries = recording::queries();
   const auto numbers = q.options().dtype(at::kLong).requires_grad(false);
   const auto rows = queries.empty() ? at::arange(q.size(2), numbers) : at::tensor(queries, numbers);
   auto weights = at::matmul(q.index_select(2, rows), k.transpose(2, 3)) / totals.index_select(2, rows).unsqueeze(-1);
   if (args.causal) weights = weights.masked_fill(at::arange(k.size(2), numbers).gt(rows.unsqueeze(1)), 0);
-  recording::add(args.module, MapKind::tokens, weights, queries);
+  return weights;
 }
 
 // ω·x − |x|²/2.
@@ -82,8 +82,11 @@ at::Tensor kernel_attention(const at::Tensor& q, const at::Tensor& k, const at::
   const auto keys = hide_rows(k, shown(args)), values = hide_rows(v, shown(args));
   const auto [numerator, denominator] = args.causal ? up_to_each(q, keys, values) : over_all(q, keys, values);
   const auto totals = denominator + args.eps;
-  if (recording::wanted(args.module)) record_weights(q, keys, totals, args);
-  return numerator / totals.unsqueeze(-1);
+  const auto output = numerator / totals.unsqueeze(-1);
+  if (recording::wanted(args.module)) {
+    recording::add_weights(args.module, kernel_weights(q, keys, totals, args), output, values);
+  }
+  return output;
 }
 
 at::Tensor linear_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <map>
 
-#include "fovea/modules/attention/recorder.h"
+#include "fovea/modules/attention/recorded_weights.h"
 #include "fovea/modules/attention/softmax.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/shape.h"
@@ -41,8 +41,9 @@ at::Tensor gathered(const at::Tensor& blocks, const at::Tensor& index) {
       .reshape({blocks.size(0), blocks.size(1), index.size(0), index.size(1) * blocks.size(3), blocks.size(4)});
 }
 
-void record(const at::Tensor& q, const at::Tensor& k, const SparseLayout& layout, double scale,
-            const SparseAttentionArgs& args) {
+// The weights of the rows asked for, [B,H,n,M].
+at::Tensor sparse_weights(const at::Tensor& q, const at::Tensor& k, const SparseLayout& layout, double scale,
+                          const SparseAttentionArgs& args) {
   const auto queries = recording::queries();
   auto allowed = layout.pattern().mask().to(q.device());
   auto rows = q;
@@ -53,8 +54,7 @@ void record(const at::Tensor& q, const at::Tensor& k, const SparseLayout& layout
   }
   allowed = allowed.view({1, 1, allowed.size(0), allowed.size(1)});
   if (args.key_mask.defined()) allowed = allowed.logical_and(args.key_mask.unsqueeze(1).unsqueeze(1));
-  const auto weights = masked_softmax(at::matmul(rows, k.transpose(2, 3)) * scale, allowed);
-  recording::add(args.module, MapKind::tokens, weights, queries);
+  return masked_softmax(at::matmul(rows, k.transpose(2, 3)) * scale, allowed);
 }
 
 }  // namespace
@@ -139,8 +139,12 @@ at::Tensor sparse_attention(const at::Tensor& q, const at::Tensor& k, const at::
     const auto weights = masked_softmax(at::matmul(rows, keys.transpose(3, 4)) * scale, allowed);
     out = out.index_add(2, group.queries, at::matmul(weights, gathered(value_blocks, group.keys)));
   }
-  if (recording::wanted(args.module)) record(q, hide_rows(k, shown), layout, scale, args);
-  return out.flatten(2, 3).narrow(2, 0, N);
+  const auto output = out.flatten(2, 3).narrow(2, 0, N);
+  if (recording::wanted(args.module)) {
+    recording::add_weights(args.module, sparse_weights(q, hide_rows(k, shown), layout, scale, args), output,
+                           hide_rows(v, shown));
+  }
+  return output;
 }
 
 }  // namespace fovea

@@ -21,6 +21,7 @@ struct LoadOptions {
   bool adapt = false;
   std::string layout;   // a name of layouts() (layout.h); empty: detected
   double norm_eps = 0;  // of the checkpoint's LayerNorms; 0: what its layout says, else what the model has
+  std::string part;     // of a larger network: the tensors whose names begin so, without it ("encoder."); empty: all
 };
 
 struct LoadReport {

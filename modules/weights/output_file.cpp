@@ -52,7 +52,7 @@ std::string temporary_prefix(const fs::path& target) {
 
 }  // namespace
 
-OutputFile::OutputFile(const fs::path& path, uint64_t expected_bytes)
+OutputFile::OutputFile(const fs::path& path, uint64_t expected_bytes, std::string_view ending)
     : given_(path), target_(follow_links(path)), expected_(expected_bytes) {
   const fs::path folder = folder_of(target_);
   struct stat status {};
@@ -69,7 +69,8 @@ OutputFile::OutputFile(const fs::path& path, uint64_t expected_bytes)
   // A second file of this process for the same target, or of a killed one with the same id, holds the first name.
   const std::string base = temporary_prefix(target_) + std::to_string(::getpid());
   for (int attempt = 0; attempt < 100 && descriptor_ < 0; ++attempt) {
-    temporary_ = folder / (attempt == 0 ? base : fmt::format("{}.{}", base, attempt));
+    temporary_ =
+        folder / (attempt == 0 ? fmt::format("{}{}", base, ending) : fmt::format("{}.{}{}", base, attempt, ending));
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor_ < 0 && errno != EEXIST) break;
   }

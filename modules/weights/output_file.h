@@ -16,8 +16,9 @@ namespace fovea {
 class OutputFile {
  public:
   // Refuses a target that exists and is no regular file, and a missing folder. `expected_bytes` (0: unknown) are
-  // reserved at once, so that a full disk is found before the work.
-  explicit OutputFile(const std::filesystem::path& path, uint64_t expected_bytes = 0);
+  // reserved at once, so that a full disk is found before the work. The temporary name ends in `ending`, for libraries
+  // that write by name and look at it.
+  explicit OutputFile(const std::filesystem::path& path, uint64_t expected_bytes = 0, std::string_view ending = {});
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
@@ -30,6 +31,8 @@ class OutputFile {
   void commit();
 
   uint64_t bytes_written() const { return written_; }
+  // What such a library opens; commit() syncs and renames what it wrote.
+  const std::filesystem::path& temporary() const { return temporary_; }
 
  private:
   [[noreturn]] void abandon(int error, uint64_t bytes_needed);

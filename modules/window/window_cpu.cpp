@@ -29,7 +29,6 @@ struct CpuWindows {
 
 std::string window_cpu_refuses(const WindowProblem& p) {
   if (const auto reason = cpu::refuses(p.qkv); !reason.empty()) return reason;
-  if (p.dropout > 0) return "dropout";
   return window_kernel_refuses(p, kMostCpuWindowWidth);
 }
 

@@ -14,6 +14,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "fovea/modules/attention/backend.h"
+#include "fovea/modules/attention/cpu_runtime.h"
 #include "fovea/modules/attention/formula_gradients.h"
 #include "fovea/modules/attention/kernel_tensors.h"
 #include "fovea/modules/kernels/window_call.h"
@@ -85,12 +86,15 @@ struct WindowFunction : torch::autograd::Function<WindowFunction<Kernel>> {
                     .bias_index = saved[4],
                     .dropout = context->saved_data["dropout"].toDouble()};
     p = with(p, saved);
+    const auto seed = static_cast<uint64_t>(context->saved_data["seed"].toInt());
     if (at::GradMode::is_enabled()) {
-      require(p.dropout == 0, ErrorKind::usage, "window_attention: gradients of gradients with dropout");
+      const int64_t windows = p.qkv.size(0) * p.layout.windows(), places = p.layout.places();
+      p.factors = cpu::dropout_factors(p.dropout, seed, {windows, p.heads, places, places}, p.qkv);
+      p.dropout = 0;
       return formula_gradients({reference_window_attention(p).output}, grads, {saved.begin(), saved.begin() + 4},
                                kArguments);
     }
-    const PreparedWindows prepared(p, static_cast<uint64_t>(context->saved_data["seed"].toInt()));
+    const PreparedWindows prepared(p, seed);
     return gradients(p, prepared, {.kept = {saved[5], saved[6]}, .grad_out = grads[0].contiguous()}, *context);
   }
 

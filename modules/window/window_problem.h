@@ -16,6 +16,7 @@ struct WindowProblem {
   at::Tensor bias;        // or [H,W²,W²], or [1|windows,H,W²,W²] with the shift mask in it; undefined: none
   at::Tensor pad_row;     // [3C] in qkv's type, or undefined
   double dropout = 0;
+  at::Tensor factors = {};  // of the weights [B·windows,H,W²,W²], dropout that is drawn already; undefined: none
 
   WindowTables tables() const;
   // Relative bias and shift mask together, [1|windows,H,W²,W²] in qkv's type; undefined where there is neither.

@@ -27,7 +27,9 @@ WindowResult reference_window_attention(const WindowProblem& problem) {
   const auto windows = to_windows(problem.qkv, problem.layout, problem.pad_row);
   const auto parts = split_heads(windows, 3, problem.heads);
   const auto weights = softmax_scores(parts[0], parts[1], problem.complete_bias(problem.tables()), problem.scale);
-  const auto kept = problem.dropout > 0 ? at::dropout(weights, problem.dropout, /*train=*/true) : weights;
+  const auto kept = problem.factors.defined() ? weights * problem.factors
+                    : problem.dropout > 0     ? at::dropout(weights, problem.dropout, /*train=*/true)
+                                              : weights;
   const auto mixed = at::matmul(kept, parts[2]);  // [B·windows,H,W²,d]
   return {from_windows(join_heads(mixed), problem.layout), weights};
 }

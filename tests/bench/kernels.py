@@ -1,6 +1,6 @@
 """`fovea bench kernels` on an idle machine, as the table of docs/performance.md.
 
-    kernels.py [--filter REGEX] [--threads 2] [--markdown FILE]
+    kernels.py [--filter REGEX] [--device cpu] [--threads 2] [--markdown FILE]
 
 The program itself lets the kernels, LibTorch's and the formula take turns; this runs it once and writes rows.
 """
@@ -19,11 +19,13 @@ def text(value, unit=1, suffix=""):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--filter", default=".")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--markdown", help="also write the table here")
     args = parser.parse_args()
-    rows = json.loads(run(FOVEA, "bench", "kernels", "--filter", args.filter, "--threads", args.threads, "--json"))
-    lines = [f"{datetime.date.today()}, {chip()}, {args.threads} threads", "",
+    rows = json.loads(run(FOVEA, "bench", "kernels", "--filter", args.filter, "--device", args.device, "--threads",
+                          args.threads, "--json"))
+    lines = [f"{datetime.date.today()}, {chip()}, {args.device}, {args.threads} threads", "",
              "| case | type | ours µs | SDPA µs | formula µs | ratio | of peak | copies |",
              "|---|---|---|---|---|---|---|---|"]
     for row in rows:

@@ -8,19 +8,19 @@ one thread, measures the forward pass against the network without attention, alt
 multiply-adds (network_cost). Each number goes into FILE as soon as it is known: a run that is stopped goes on where it was.
 --minutes stops by itself, --write puts what FILE holds into docs/modules.md.
 """
-import argparse
 import gzip
 import json
 import re
-import shutil
 import statistics
+import subprocess
 import time
 from pathlib import Path
 
-from resumable import BIN, SOURCE, Results, bench, replace_section, run
+from resumable import BIN, Results, finish, forward_cost, run, table_parser
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 HEADING = "## The slots on Fashion-MNIST"
+NUMERIC = 5  # what a training answers whose loss is no number
 BATCH = 32  # pictures at once, of the measured forward pass
 
 
@@ -36,89 +36,92 @@ def first_pictures(folder, counts):
 
 
 def train(name, seed, args, data, folder):
-    out = run(BIN / "fovea", "train", "--data", data, "--model", "fovea_seresnet_fashion", "--attention", name, "--seed",
-              seed, "--epochs", args.epochs, "--threads", 1, "--output", folder, "--force")
+    """Accuracy in %, or None where the loss is no number any more."""
+    try:
+        out = run(BIN / "fovea", "train", "--data", data, "--model", "fovea_seresnet_fashion", "--attention", name, "--seed", seed,
+                  "--epochs", args.epochs, "--threads", 1, "--output", folder, "--force")
+    except subprocess.CalledProcessError as error:
+        if error.returncode != NUMERIC:
+            raise
+        return None
     return float(re.findall(r"test accuracy ([\d.]+) % \(", out)[-1])
 
 
 def speed_ratio(folder, plain, pairs):
     """Time of a forward pass over that of the plain network: the median of alternated pairs."""
-    def milliseconds(model):
-        return bench(model, BATCH)["milliseconds_per_image"]
-
-    return statistics.median(milliseconds(folder) / milliseconds(plain) for _ in range(pairs))
+    return statistics.median(forward_cost(folder, BATCH)[0] / forward_cost(plain, BATCH)[0] for _ in range(pairs))
 
 
 def measure(args, results, names, work):
-    """True when everything is measured."""
+    """True when everything is measured: accuracies first, times last, which want a machine that does nothing else."""
     end = time.monotonic() + 60 * args.minutes
     data = first_pictures(work / "data", {"train": args.train, "t10k": args.test})
+    accuracy, ratio = results.all["accuracy"], results.all["ratio"]
     for seed in range(args.seeds):
         for name in names:
-            accuracies, folder = results.all["accuracy"].setdefault(name, {}), work / name
-            wants_ratio = seed == 0 and name not in results.all["ratio"]
-            wants_training = str(seed) not in accuracies or (wants_ratio and not folder.exists())
-            if not wants_training and not wants_ratio:
+            folder = work / (name if seed == 0 else "later")
+            known = accuracy.setdefault(name, {})
+            to_be_timed = seed == 0 and not folder.exists() and (name not in ratio or name == "none")
+            if str(seed) in known and (known[str(seed)] is None or not to_be_timed):
                 continue
             if time.monotonic() > end:
                 return False
-            if wants_training:
-                accuracies[str(seed)] = train(name, seed, args, data, folder if seed == 0 else work / "later")
-                results.save()
-                print(f"{name}, seed {seed}: {accuracies[str(seed)]:.2f} %", flush=True)
-            if wants_ratio:
-                if not (work / "none").exists():
-                    train("none", 0, args, data, work / "none")
-                results.all["ratio"][name] = 1.0 if name == "none" else speed_ratio(folder, work / "none", args.pairs)
-                results.save()
-            if name != "none":
-                shutil.rmtree(folder, ignore_errors=True)
+            known[str(seed)] = train(name, seed, args, data, folder)
+            results.save()
+            print(f"{name}, seed {seed}: {known[str(seed)]} %", flush=True)
+    for name in names:
+        if name in ratio or accuracy[name]["0"] is None:
+            continue
+        if time.monotonic() > end:
+            return False
+        ratio[name] = 1.0 if name == "none" else speed_ratio(work / name, work / "none", args.pairs)
+        results.save()
+        print(f"{name}: {ratio[name]:.2f} times", flush=True)
     return True
 
 
-def row(name, results, cost, plain):
-    accuracies = list(results["accuracy"][name].values())
+def row(name, results, cost, plain, seeds):
+    of_seeds = [results["accuracy"][name][str(seed)] for seed in range(seeds)]
+    accuracies = [one for one in of_seeds if one is not None]
+    lost = seeds - len(accuracies)
+    accuracy = f"{statistics.mean(accuracies):.2f}" if accuracies else "–"
     spread = f" ± {statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
+    note = f", {lost} diverged" if lost else ""
     more = cost["multiply_adds"] / plain["multiply_adds"] - 1
-    return (f"| {name} | {statistics.mean(accuracies):.2f}{spread} | {cost['parameters'] / 1e3:.1f} k | "
-            f"{cost['multiply_adds'] / 1e6:.2f} M (+{100 * more:.1f} %) | {results['ratio'][name]:.2f} |")
+    ratio = f"{results['ratio'][name]:.2f}" if name in results["ratio"] else "–"
+    return (f"| {name} | {accuracy}{spread}{note} | {cost['parameters'] / 1e3:.1f} k | "
+            f"{cost['multiply_adds'] / 1e6:.2f} M (+{100 * more:.1f} %) | {ratio} |")
 
 
 def section(results, costs):
     settings = results["settings"]
-    done = [name for name in costs if name in results["ratio"] and results["accuracy"].get(name)]
+    done = [name for name in costs if results["accuracy"].get(name)]
+    seeds = min((len(results["accuracy"][name]) for name in done), default=0)  # that all have, of a run that goes on later
     text = f"""{HEADING}
 
 The same small ResNet (`fovea_seresnet_fashion`, three blocks) with each slot; passes over the first {settings['train']:,}
-training pictures: {settings['epochs']}; right answers among the first {settings['test']:,} test pictures, mean and standard deviation of
-{settings['seeds']} seeds, which differ in start and order. So short a run tells how a slot starts to learn, not where it ends;
-differences below the deviation say nothing. Time is that of a forward pass of {BATCH} pictures on one thread over the network
-without attention (`none`), alternated. `tests/bench/modules_table.py` made it.
+training pictures: {settings['epochs']}; right answers among the first {settings['test']:,} test pictures, mean and standard deviation over
+seeds (here {seeds}), which differ in start and order. So short a run tells how a slot starts to learn, not where it ends;
+differences below the deviation say nothing. "Diverged": the loss became no number. Time is that of a forward pass of
+{BATCH} pictures on one thread over the network without attention (`none`): the median of {settings['pairs']} alternated pairs, each
+the least of many runs. `tests/bench/modules_table.py` made it.
 
 | slot | accuracy, % | parameters | multiply-adds | time |
 |---|---|---|---|---|
 """
-    return text + "".join(row(name, results, costs[name], costs["none"]) + "\n" for name in done)
+    return text + "".join(row(name, results, costs[name], costs["none"], seeds) + "\n" for name in done)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, required=True)
+    parser = table_parser(__doc__, "docs/modules.md", seeds=3, train=8000, test=2000, epochs=1, pairs=3)
     parser.add_argument("--names", help="of the slots (all)")
-    parser.add_argument("--page", type=Path, default=SOURCE / "docs/modules.md")
-    for option, number in (("--seeds", 3), ("--train", 8000), ("--test", 2000), ("--epochs", 1), ("--pairs", 3)):
-        parser.add_argument(option, type=int, default=number)
-    parser.add_argument("--minutes", type=float, default=10_000)
-    parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
     settings = {key: getattr(args, key) for key in ("seeds", "train", "test", "epochs", "pairs")}
     results = Results(args.results, settings, ("accuracy", "ratio"))
     costs = json.loads(run(BIN / "network_cost", "slots"))
     names = args.names.split(",") if args.names else list(costs)
     whole = measure(args, results, names, args.results.with_suffix(".work"))
-    if args.write:
-        args.page.write_text(replace_section(args.page.read_text(), HEADING, section(results.all, costs)))
-    print("complete" if whole else "stopped: run it again")
+    finish(args, whole, HEADING, section(results.all, costs))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ Trains fovea_pixels_* on generated pictures on one thread (`fovea train --data p
 memory. A run that is stopped, or that --minutes stops, goes on from the state that training saves. --write puts what
 FILE holds into docs/claims.md.
 """
-import argparse
 import json
 import os
 import re
@@ -17,7 +16,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from resumable import BIN, ONE_THREAD, SOURCE, Results, bench, replace_section, run
+from resumable import BIN, ONE_THREAD, Results, finish, forward_cost, run, table_parser
 
 HEADING = "## Pathfinder: two dots in 1,024 pixels"
 MIXERS = ["dense", "window", "linear", "linformer", "s4", "mamba"]
@@ -43,17 +42,25 @@ def train(mixer, seed, args, folder, seconds):
     return float(re.findall(r"test accuracy ([\d.]+) % \(", out)[-1])
 
 
-def training_cost(mixer, work):
-    """Milliseconds a picture and the most memory of a short training of its own."""
-    start = time.monotonic()
-    command = [BIN / "fovea", "train", "--data", "pathfinder:128:2", "--model", f"fovea_pixels_{mixer}", "--epochs", 1,
-               "--batch-size", BATCH, "--threads", 1, "--output", work / f"{mixer}.cost", "--force"]
+def training_cost(mixer, pictures, folder):
+    """Seconds of the processor and bytes of a training of its own."""
+    command = [BIN / "fovea", "train", "--data", f"pathfinder:{pictures}:2", "--model", f"fovea_pixels_{mixer}", "--epochs", 1,
+               "--batch-size", BATCH, "--threads", 1, "--output", folder, "--force"]
     pid = os.posix_spawn(str(command[0]), [str(part) for part in command], ONE_THREAD,
                          file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
     _, status, usage = os.wait4(pid, 0)
     if status != 0:
         raise SystemExit(f"fovea train ended with status {status}")
-    return {"training_ms": 1e3 * (time.monotonic() - start) / 128, "training_mb": usage.ru_maxrss * 1024 / 1e6}
+    return usage.ru_utime + usage.ru_stime, 1024 * usage.ru_maxrss
+
+
+def cost_of(mixer, folder):
+    """Milliseconds a picture and MB, of training and of a forward pass."""
+    few, more = 2 * BATCH, 6 * BATCH  # what starts and ends a training is in both
+    (short, _), (long, held) = (training_cost(mixer, pictures, folder) for pictures in (few, more))
+    milliseconds, megabytes = forward_cost(folder, batch=8)
+    return {"training_ms": 1e3 * (long - short) / (more - few), "training_mb": held / 1e6, "forward_ms": milliseconds,
+            "forward_mb": megabytes}
 
 
 def measure(args, results, mixers, work):
@@ -65,10 +72,7 @@ def measure(args, results, mixers, work):
             continue
         if time.monotonic() > end:
             return False
-        cost = training_cost(mixer, work)
-        forward = bench(work / f"{mixer}.cost", batch=8)
-        results.all["cost"][mixer] = {**cost, "forward_ms": forward["milliseconds_per_image"],
-                                      "forward_mb": forward["peak_rss_mb"]}
+        results.all["cost"][mixer] = cost_of(mixer, work / f"{mixer}.cost")
         results.save()
     for seed in range(args.seeds):
         for mixer in mixers:
@@ -114,23 +118,14 @@ Multiply-adds are those of matrix products: scans and Fourier transforms are not
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, required=True)
+    parser = table_parser(__doc__, "docs/claims.md", train=20000, test=2000, epochs=10, seeds=1, lr=1e-3)
     parser.add_argument("--mixers", default=",".join(MIXERS))
-    parser.add_argument("--page", type=Path, default=SOURCE / "docs/claims.md")
-    for option, number in (("--train", 20000), ("--test", 2000), ("--epochs", 10), ("--seeds", 1)):
-        parser.add_argument(option, type=int, default=number)
-    parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--minutes", type=float, default=10_000)
-    parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
     settings = {key: getattr(args, key) for key in ("train", "test", "epochs", "seeds", "lr")}
     results = Results(args.results, settings, ("accuracy", "cost"))
     counted = json.loads(run(BIN / "network_cost", "pixels"))
     whole = measure(args, results, args.mixers.split(","), args.results.with_suffix(".work"))
-    if args.write:
-        args.page.write_text(replace_section(args.page.read_text(), HEADING, section(results.all, counted)))
-    print("complete" if whole else "stopped: run it again")
+    finish(args, whole, HEADING, section(results.all, counted))
 
 
 if __name__ == "__main__":

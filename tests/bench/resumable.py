@@ -1,6 +1,8 @@
 """What the scripts of long tables share: results that are kept as they come, and sections of a page."""
+import argparse
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -13,9 +15,22 @@ def run(*command):
     return subprocess.run([str(part) for part in command], check=True, stdout=subprocess.PIPE, text=True, env=ONE_THREAD).stdout
 
 
-def bench(model, batch=32):
-    """Of a forward pass on one thread: milliseconds_per_image, peak_rss_mb, …."""
-    return json.loads(run(BIN / "fovea", "bench", "model", "--model", model, "--batch", batch, "--threads", 1, "--json"))
+def forward_cost(model, batch):
+    """Of a forward pass on one thread, the least of many runs in ms a picture, which other programs hardly change, and MB."""
+    answer = run(BIN / "fovea", "bench", "model", "--model", model, "--batch", batch, "--threads", 1)
+    return float(re.search(r"runs, ([\d.]+) to", answer)[1]), float(re.search(r"peak memory (\d+) MB", answer)[1])
+
+
+def table_parser(description, page, **numbers):
+    """Options that every long table has, and one for each number that its results are made with."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--page", type=Path, default=SOURCE / page)
+    for option, number in numbers.items():
+        parser.add_argument(f"--{option}", type=type(number), default=number)
+    parser.add_argument("--minutes", type=float, default=10_000)
+    parser.add_argument("--write", action="store_true")
+    return parser
 
 
 class Results:
@@ -41,3 +56,10 @@ def replace_section(page, heading, text):
     before, found, rest = page.partition(heading + "\n")
     after = rest[rest.index("\n## ") + 1:] if found and "\n## " in rest else ""
     return before.rstrip("\n") + "\n\n" + text + ("\n" + after if after else "")
+
+
+def finish(args, whole, heading, section):
+    """The last lines of a table's run: its section goes into the page where that was asked for."""
+    if args.write:
+        args.page.write_text(replace_section(args.page.read_text(), heading, section))
+    print("complete" if whole else "stopped: run it again")

@@ -35,6 +35,18 @@ def test_counts_are_exact():
         assert costs[name] == {key: ours[key] for key in ("parameters", "multiply_adds")}
 
 
+def test_a_training_that_diverges_is_said(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import modules_table
+    cost = {"parameters": 2000, "multiply_adds": 3_300_000}
+    results = {"accuracy": {"x": {"0": None, "1": 40.0, "2": 60.0}, "y": {"0": None}, "z": {"0": 40.0, "1": 60.0}},
+               "ratio": {"x": 1.5}}
+    plain = {"parameters": 1000, "multiply_adds": 3_000_000}
+    assert modules_table.row("x", results, cost, plain, 3) == "| x | 50.00 ± 14.14, 1 diverged | 2.0 k | 3.30 M (+10.0 %) | 1.50 |"
+    assert modules_table.row("y", results, cost, plain, 1) == "| y | –, 1 diverged | 2.0 k | 3.30 M (+10.0 %) | – |"
+    assert modules_table.row("z", results, cost, plain, 1) == "| z | 40.00 | 2.0 k | 3.30 M (+10.0 %) | – |"
+
+
 def test_it_goes_on_where_it_stopped_and_writes_its_section(tmp_path):
     (tmp_path / "page.md").write_text("# Page\n\ntext\n\n## The slots on Fashion-MNIST\n\nold\n\n## After\n\nlast\n")
     first = table(tmp_path, "--minutes", "0.0001")

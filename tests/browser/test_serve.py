@@ -87,7 +87,8 @@ def test_a_picture_goes_up_and_is_explained(browser, server):
 def test_networks_and_methods(browser, server):
     open_page(browser, server)
     networks = [option.text for option in Select(at(browser, "model")).options]
-    assert networks == ["fovea_seresnet_fashion", "fovea_cbamresnet_fashion", "fovea_vit_fashion", "fovea_swin_fashion"]
+    assert networks == ["fovea_seresnet_fashion", "fovea_cbamresnet_fashion", "fovea_vit_fashion", "fovea_swin_fashion",
+                        "fovea_cbamresnet_scenes", "fovea_vit_scenes"]
     upload(browser, COAT)
     seen = {pixels(browser)}
     choose(browser, "model", "fovea_vit_fashion")

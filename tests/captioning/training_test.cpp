@@ -1,4 +1,4 @@
-// Training captioners: the terms of the loss against plain loops, and whole runs on small made pictures.
+// Training captioners: batches, and whole runs on small made pictures.
 #include "fovea/captioning/training/train_captioner.h"
 
 #include <ATen/ATen.h>
@@ -10,12 +10,10 @@
 #include "fovea/captioning/models/caption.h"
 #include "fovea/captioning/models/trained_captioner.h"
 #include "fovea/captioning/training/caption_batches.h"
-#include "fovea/captioning/training/caption_losses.h"
 #include "fovea/captioning/training/vocabulary.h"
 #include "fovea/modules/weights/load_weights.h"
 #include "fovea/tests/datasets/idx_files.h"
 #include "fovea/tests/support/expect_error.h"
-#include "fovea/tests/support/gradcheck.h"
 #include "fovea/tests/training/things.h"
 
 namespace fovea {
@@ -24,82 +22,6 @@ namespace {
 using test::SquareCaptions;
 using test::squares_preprocessing;
 using test::TemporaryFolder;
-
-double at3(const at::Tensor& t, int64_t i, int64_t j, int64_t k) {
-  return t[i][j][k].item<double>();
-}
-
-TEST(CaptionLosses, PlaceAttentionJoinsLayersHeadsAndSteps) {
-  const auto one = at::rand({2, 3, 5, 4}), other = at::rand({2, 3, 5, 4});
-  const auto joined = place_attention({{.weights = one}, {.weights = other}}, 5);
-  ASSERT_EQ(joined.sizes(), (std::vector<int64_t>{2, 5, 4}));
-  double expected = 0;
-  for (int64_t h = 0; h < 3; ++h) expected += (at3(one[1], h, 2, 3) + at3(other[1], h, 2, 3)) / 6;
-  EXPECT_NEAR(at3(joined, 1, 2, 3), expected, 1e-6);
-
-  const auto step0 = at::rand({2, 1, 1, 4}), step1 = at::rand({2, 1, 1, 4});
-  const auto steps = place_attention({{.weights = step0}, {.weights = step1}}, 2);
-  EXPECT_EQ(at3(steps, 1, 0, 2), step0[1][0][0][2].item<double>());
-  EXPECT_EQ(at3(steps, 1, 1, 2), step1[1][0][0][2].item<double>());
-  EXPECT_ERROR(place_attention({}, 2), ErrorKind::data, "was recorded");
-  EXPECT_ERROR(place_attention({{.weights = step0}}, 2), ErrorKind::data, "1 maps of one word, of 2");
-  EXPECT_ERROR(place_attention({{.weights = one}}, 4), ErrorKind::data, "maps of 4 words or of one, got [2,3,5,4]");
-}
-
-TEST(CaptionLosses, DoublyStochasticEqualsItsFormula) {
-  const auto attention = at::softmax(at::randn({2, 3, 4}, at::kDouble), 2);
-  const auto targets = at::tensor({5, 6, 7, 5, -100, -100}, at::kLong).view({2, 3});
-  double sum = 0;
-  for (int64_t b = 0; b < 2; ++b) {
-    for (int64_t m = 0; m < 4; ++m) {
-      double looked = 0;
-      for (int64_t t = 0; t < (b == 0 ? 3 : 1); ++t) looked += at3(attention, b, t, m);
-      sum += (1 - looked) * (1 - looked) / 8;
-    }
-  }
-  EXPECT_NEAR(doubly_stochastic_penalty(attention, targets).item<double>(), sum, 1e-12);
-  EXPECT_LT(
-      testing::gradient_error(
-          [&](const std::vector<at::Tensor>& x) { return doubly_stochastic_penalty(x[0], targets); }, {attention}),
-      1e-6);
-}
-
-TEST(CaptionLosses, SelfCriticalEqualsItsFormula) {
-  const auto logits = at::randn({2, 3, 5}, at::kDouble);
-  const auto targets = at::tensor({1, 4, 2, 3, 2, -100}, at::kLong).view({2, 3});
-  const auto rewards = at::tensor({2.0, 0.5}, at::kDouble), baseline = at::tensor({1.5, 3.0}, at::kDouble);
-  double sum = 0;
-  for (int64_t b = 0; b < 2; ++b) {
-    for (int64_t t = 0; t < (b == 0 ? 3 : 2); ++t) {
-      double total = 0;
-      for (int64_t v = 0; v < 5; ++v) total += std::exp(at3(logits, b, t, v));
-      const double log_p = at3(logits, b, t, targets[b][t].item<int64_t>()) - std::log(total);
-      sum -= (rewards[b].item<double>() - baseline[b].item<double>()) * log_p / 5;
-    }
-  }
-  EXPECT_NEAR(self_critical_loss(logits, targets, rewards, baseline).item<double>(), sum, 1e-12);
-}
-
-TEST(CaptionLosses, OwnWordsReplaceAsOftenAsAsked) {
-  at::manual_seed(4);
-  const auto tokens = at::cat({at::ones({200, 1}, at::kLong), at::full({200, 10}, 2, at::kLong)}, 1);
-  auto targets = at::full({200, 11}, 2, at::kLong);
-  targets.narrow(1, 8, 3).fill_(-100);
-  auto logits = at::zeros({200, 11, 6});
-  logits.select(2, 5).fill_(50);  // it would say 5
-  const auto mixed = with_own_words(tokens, targets, logits, 0.3);
-  EXPECT_TRUE((mixed.select(1, 0) == 1).all().item<bool>());
-  EXPECT_TRUE((mixed.narrow(1, 8, 3) == 2).all().item<bool>());
-  const auto share = (mixed.narrow(1, 1, 7) == 5).to(at::kDouble).mean().item<double>();
-  EXPECT_NEAR(share, 0.3, 0.04);
-  EXPECT_TRUE(with_own_words(tokens, targets, logits, 0).equal(tokens));
-  // The word that follows token t stands behind it.
-  auto said = at::zeros({1, 3, 6});
-  said[0][0][3] = said[0][1][4] = 90;
-  const auto row =
-      with_own_words(at::tensor({1, 2, 2}, at::kLong).view({1, 3}), at::full({1, 3}, 2, at::kLong), said, 1);
-  EXPECT_TRUE(row.equal(at::tensor({1, 3, 4}, at::kLong).view({1, 3})));
-}
 
 // A captioner of the small networks that fovea trained, with random weights.
 struct Made {
@@ -128,6 +50,7 @@ Made make(bool recurrent, uint64_t seed = 1) {
                                                   .attention_dim = 16,
                                                   .memory_dim = shape.dim,
                                                   .dropout = 0.1,
+                                                  .deep_output = true,
                                                   .places = shape.places};
   } else {
     made.description.decoder = TextDecoderOptions{.vocabulary = vocabulary,
@@ -296,8 +219,66 @@ TEST_P(CaptionTraining, EveryTermReachesTheEncoder) {
   }
 }
 
+TEST_P(CaptionTraining, AFrozenEncoderStaysAsItIs) {
+  const SquareCaptions train(16), test(8, 500);
+  for (const CaptionLossOptions& loss : {CaptionLossOptions{.guided = 1}, CaptionLossOptions{.self_critical = true}}) {
+    const Made made = make(GetParam());
+    const auto copies = [&] {
+      std::vector<at::Tensor> tensors;
+      for (const NamedTensor& named : named_weights(made.captioner.model->module()))
+        tensors.push_back(named.tensor.clone());
+      return tensors;
+    };
+    const auto before = copies();
+    CaptionTrainOptions options = options_for(folder_ / "run", 2);
+    options.loss = loss;
+    options.freeze_encoder = true;
+    options.run.force = true;
+    options.run.recipe.average_decay = 0;
+    train_captioner(made.captioner, {.train = train, .test = &test}, options);
+    const auto after = copies();
+    const auto names = named_weights(made.captioner.model->module());
+    int64_t changed = 0;
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (names[i].name.starts_with("encoder.")) {
+        EXPECT_TRUE(after[i].equal(before[i])) << names[i].name;
+      } else {
+        changed += after[i].equal(before[i]) ? 0 : 1;
+      }
+    }
+    EXPECT_GT(changed, 0);
+    for (const auto& parameter : made.captioner.model->module().parameters()) EXPECT_TRUE(parameter.requires_grad());
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Decoders, CaptionTraining, ::testing::Bool(),
                          [](const auto& tested) { return tested.param ? "lstm" : "transformer"; });
+
+// "a cat" for "a dog". Of two images that both have "a", that word is worth nothing; of four, two of which have it, its
+// weight is log 2 and those of the animals log 4: the cosine of the words alone is 1/(1 + 4), a quarter of the score.
+TEST(Rewards, TakeTheirWeightsFromAllSentences) {
+  const ScoredCaption caption{.candidate = {"a", "cat"}, .references = {{"a", "dog"}}};
+  CiderD cider;
+  for (const char* animal : {"cat", "dog"}) cider.count_image(std::vector<Words>{{"a", animal}});
+  EXPECT_EQ(cider.score(caption), 0);
+  for (const char* word : {"trees", "night"}) cider.count_image(std::vector<Words>{{word}});
+  EXPECT_NEAR(cider.score(caption), 10 * 0.2 / 4, 1e-12);
+}
+
+TEST(Rewards, ImproveWhatWasLearned) {
+  const TemporaryFolder folder;
+  const SquareCaptions train(48);
+  const Made made = make(/*recurrent=*/true);
+  CaptionTrainOptions options = options_for(folder / "forced", 10);
+  options.run.recipe.learning_rate = 4e-3;
+  const double before = train_captioner(made.captioner, {.train = train, .test = &train}, options).figures[1];
+  options = options_for(folder / "rewarded", 30);
+  options.loss = {.self_critical = true};
+  options.run.recipe.learning_rate = 5e-4;
+  const double after = train_captioner(made.captioner, {.train = train, .test = &train}, options).figures[1];
+  fmt::print("CIDEr-D {:.3f}, with rewards {:.3f}\n", before, after);
+  EXPECT_GT(after, 1.2 * before);
+}
 
 TEST(CaptionTrainingOptions, AreCheckedBeforeTheFirstStep) {
   const TemporaryFolder folder;
@@ -319,6 +300,10 @@ TEST(CaptionTrainingOptions, AreCheckedBeforeTheFirstStep) {
   refused({.guided = 1}, unknown, "does not know where things are");
   refused({.labels = 1}, unknown, "does not know where things are");
   refused({.labels = 1, .self_critical = true}, known, "takes no other terms");
+  CaptionTrainOptions frozen = options_for(folder / "run");
+  frozen.loss.labels = 1;
+  frozen.freeze_encoder = true;
+  EXPECT_ERROR(train_captioner(made.captioner, {.train = known}, frozen), ErrorKind::usage, "is frozen");
   EXPECT_FALSE(std::filesystem::exists(folder / "run"));
 }
 

@@ -16,14 +16,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-const std::vector<std::string> kNames = {
-    "se",     "ese",          "eca",          "ceca",          "ecam",          "ge",    "gc",    "gca",
-    "cbam",   "cbam_channel", "cbam_spatial", "cbam_reversed", "cbam_parallel", "lcbam", "bam",   "coord",
-    "scoord", "ela",          "strip",        "simam",         "triplet",       "sk",    "splat", "nl",
-    "bat",    "lambda",       "halo",         "bottleneck",    "external"};
-
 TEST(ChannelAttentionFactory, EveryNameGivesALayerThatKeepsTheShape) {
-  EXPECT_EQ(channel_attention_names(), kNames);
   for (const auto& name : channel_attention_names()) {
     auto layer = make_channel_attention(name, {.channels = 32});
     const auto x = at::randn({2, 32, 5, 4});

@@ -13,6 +13,7 @@ sys.path.insert(0, str(SOURCE / "tests/image"))  # pictures of every kind
 
 USAGE, DATA, IO, NUMERIC, RESOURCE = 2, 3, 4, 5, 6
 EMBEDDED = ["fovea_seresnet_fashion", "fovea_cbamresnet_fashion", "fovea_vit_fashion", "fovea_swin_fashion"]
+OF_SCENES = ["fovea_cbamresnet_scenes", "fovea_vit_scenes"]  # shipped inside captioners
 
 
 def cpu_of_children():

@@ -1,6 +1,7 @@
 """fovea caption: the answers of transformers on the same file, JSON, sheets of words, one line of error."""
 import json
 import os
+import re
 import shutil
 import sys
 
@@ -172,8 +173,30 @@ def test_sheets_of_words(captioner, photographs, tmp_path):
     assert fovea(*again, "--force").returncode == 0
 
 
+def test_preview_shows_the_picture_in_half_blocks(captioner, tmp_path):
+    # Four flat quarters: what a terminal shows is known but for the seam.
+    picture = np.zeros((96, 96, 3), np.uint8)
+    colours = {(0, 0): (200, 30, 40), (0, 1): (20, 180, 60), (1, 0): (10, 60, 220), (1, 1): (250, 240, 30)}
+    for (row, column), colour in colours.items():
+        picture[48 * row:48 * row + 48, 48 * column:48 * column + 48] = colour
+    Image.fromarray(picture).save(tmp_path / "quarters.png")
+    run = fovea("caption", tmp_path / "quarters.png", "--model", captioner[0], "--preview")
+    assert run.returncode == 0, run.stderr
+    lines = run.stdout.splitlines()
+    assert len(lines) == 25 and ": " in lines[-1]  # 48 characters wide, half as many lines, then the words
+    for number, line in enumerate(lines[:24]):
+        cells = re.findall("\x1b\\[38;2;(\\d+);(\\d+);(\\d+);48;2;(\\d+);(\\d+);(\\d+)m▀", line)
+        assert len(cells) == 48 and line.endswith("\x1b[0m")
+        for column, cell in enumerate(cells):
+            if column in (23, 24) or number in (11, 12):
+                continue
+            above, below = tuple(map(int, cell[:3])), tuple(map(int, cell[3:]))
+            assert above == below == colours[number // 12, column // 24]
+    refused(fovea("caption", tmp_path / "quarters.png", "--model", captioner[0], "--preview", "--json"), USAGE, "--preview")
+
+
 @pytest.mark.parametrize("arguments,cause", [
-    ([], "--model DIR is required"), (["--beams", "0"], "--beams: expected an integer of 1"),
+    (["--weights", "w"], "--weights needs --model"), (["--beams", "0"], "--beams: expected an integer of 1"),
     (["--model", "{file}"], "is no folder"), (["--model", "{folder}", "--n-best", "2"], "--n-best 2 needs --beams"),
     (["--model", "{folder}", "--top-p", "0.5", "--beams", "2"], "--top-p draws captions; leave --beams out"),
     (["--model", "{folder}", "--top-p", "1.5"], "--top-p: expected a number of 0 to 1, got 1.5"),

@@ -56,6 +56,14 @@ def test_the_default_is_the_first_shipped_network():
     assert answers(SAMPLES[0]) == answers(SAMPLES[0], "--model", "fovea_seresnet_fashion")
 
 
+def test_the_default_says_what_it_knows():
+    """Of a photograph, once for all; not of a picture such as it was trained on, nor with a network that was asked for."""
+    photograph = SOURCE / "datasets/samples/chelsea.jpg"
+    told = fovea("classify", photograph, SAMPLES[0], photograph).stderr
+    assert told.count("\n") == 1 and "know only clothes" in told and "nlpconnect/vit-gpt2-image-captioning" in told
+    assert fovea("classify", SAMPLES[0]).stderr == fovea("classify", photograph, "--model", "fovea_vit_fashion").stderr == ""
+
+
 def test_many_images_are_the_same_as_each_alone(photographs, trained):
     """More than a batch, in order, through the prepared network."""
     together = answers(*photographs * 4, "--model", trained)

@@ -147,6 +147,20 @@ def test_kin_of_vit_and_swin_go_both_ways(tmp_path, kind, target):
     assert ((found - expected).abs().max() / expected.abs().max()).item() < 1e-4
 
 
+def test_number_types(tmp_path):
+    """Nearest values, keys as they are; integers stay."""
+    weights = {"encoder.a": torch.randn(7, 3), "count": torch.tensor(5), "half": torch.randn(2).half()}
+    save_file(weights, tmp_path / "in.safetensors")
+    for name, dtype in {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}.items():
+        out = tmp_path / f"{name}.safetensors"
+        assert fovea("convert", tmp_path / "in.safetensors", out, "--dtype", name).returncode == 0
+        found = load_file(out)
+        assert found.keys() == weights.keys() and found["count"].dtype == torch.int64
+        for key in ("encoder.a", "half"):
+            assert found[key].dtype == dtype and torch.equal(found[key], weights[key].to(dtype))
+    refused(fovea("convert", tmp_path / "in.safetensors", tmp_path / "no.safetensors"), USAGE, "--layout NAME is required")
+
+
 def test_outputs_are_not_replaced_unasked(networks, tmp_path):
     source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
     write(networks["vit"]["timm"], source)

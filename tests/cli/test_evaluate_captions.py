@@ -333,9 +333,8 @@ def test_labels_of_scenes(drawn, tmp_path):
 
 
 @pytest.mark.parametrize("arguments,code,cause", [
-    (["--data", "scenes:nowhere", "--captions", "{rows}"], USAGE, "--data: expected one of train, test, unseen, got nowhere"),
-    (["--data", "scenes"], USAGE, "either --model DIR"),
-    (["--data", "{coco}", "--model", "{model}", "--captions", "{rows}"], USAGE, "either --model DIR"),
+    (["--data", "scenes:nowhere", "--captions", "{rows}"], USAGE, "--data: expected one of train, test, unseen, crowded, got nowhere"),
+    (["--data", "{coco}", "--model", "{model}", "--captions", "{rows}"], USAGE, "take no --model"),
     (["--data", "{coco}", "--model", "{model}"], USAGE, "--images DIR is required"),
     (["--data", "{coco}", "--captions", "{rows}", "--shuffled"], USAGE, "--shuffled needs a network"),
     (["--data", "{coco}", "--captions", "{empty}"], DATA, "empty.json: expected captions"),

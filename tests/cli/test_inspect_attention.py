@@ -126,7 +126,7 @@ def hexadecimal(pixel):
 def test_pictures(photograph, ill, tmp_path):
     found = inspect(photograph, "--model", "fovea_vit_fashion", "--weights", ill / "ill.safetensors", "--output",
                     tmp_path / "out", "--layer", "1")
-    names = [f"{tmp_path}/out/cat.{kind}.{ending}" for kind in ("heads", "tokens") for ending in ("png", "svg")]
+    names = [f"{tmp_path}/out/cat.{kind}.{ending}" for kind in ("heads", "views", "tokens") for ending in ("png", "svg")]
     assert found["pictures"] == names and sorted(os.listdir(tmp_path / "out")) == sorted(os.path.basename(n) for n in names)
     picture = np.asarray(Image.open(names[0]).convert("RGB")).astype(int)
     # Entropy 1 in the first layer: the first row of the first panel is the yellow end of the fixed range 0…1.
@@ -135,17 +135,69 @@ def test_pictures(photograph, ill, tmp_path):
     assert len(ys) > 1000
     row = np.unique(ys)
     assert 25 < np.ptp(row[row < row.min() + 60]) < 50  # one cell high
-    for svg in (names[1], names[3]):
+    for svg in (names[1], names[3], names[5]):
         texts = [element.text for element in ElementTree.parse(svg).iter() if element.tag.endswith("text")]
         assert len(texts) > 10
     texts = [e.text for e in ElementTree.parse(names[1]).iter() if e.tag.endswith("text")]
     for text in ("head", "layer", "entropy", "attention distance", "weight on CLS", "blocks.3.attn", "pixels"):
         assert text in texts, text
     assert "weight on registers" not in texts
-    texts = [e.text for e in ElementTree.parse(names[3]).iter() if e.tag.endswith("text")]
+    texts = [e.text for e in ElementTree.parse(names[5]).iter() if e.tag.endswith("text")]
     for text in ("source: the token that is looked at", "target: the token that looks", "CLS", "mean of 3 heads",
                  "head 2"):
         assert text in texts, text
+
+
+@draws
+def test_cells_stand_where_the_numbers_say(photograph, tmp_path):
+    found = inspect(photograph, "--model", "fovea_vit_fashion", "--output", tmp_path)
+    document = ElementTree.parse(tmp_path / "cat.heads.svg").getroot()
+    boxes = [(*(float(e.get(key)) for key in ("x", "y", "width", "height")), e.get("fill"))
+             for e in document.iter() if e.tag.endswith("rect") and e.get("x")]
+    texts = {}
+    for e in document.iter():
+        if e.tag.endswith("text"):
+            texts.setdefault(e.text, []).append((float(e.get("x")), float(e.get("y"))))
+    cells = [box for box in boxes if box[2] == box[3] == 44]
+    bars = [box for box in boxes if box[2] == 12.6]
+    layers, heads = len(found["layers"]), len(found["layers"][0]["heads"])
+    assert len(cells) == 3 * layers * heads and len(bars) == 3 * 256
+    for panel, measure in enumerate(("entropy", "distance", "cls")):
+        values = np.array([[head[measure] for head in layer["heads"]] for layer in found["layers"]])
+        low, high = (0, 1) if measure == "entropy" else (values.min(), values.max())
+        own = cells[panel * values.size:(panel + 1) * values.size]
+        colors = [box[4] for box in bars[256 * panel:256 * panel + 256]][::-1]  # the greatest stands on top
+        for number, (x, y, _, _, color) in enumerate(own):
+            row, column = divmod(number, heads)
+            assert (x, y) == pytest.approx((own[0][0] + 44 * column, own[0][1] + 44 * row), abs=0.011)
+            share = 255 * (values[row, column] - low) / (high - low)
+            assert min(abs(step - share) for step, one in enumerate(colors) if one == color) <= 0.6
+        for row, layer in enumerate(found["layers"]):
+            assert any(x < own[0][0] and abs(y - own[0][1] - 44 * row - 22) < 0.02 for x, y in texts[layer["path"]])
+        for column in range(heads):
+            assert any(abs(x - own[0][0] - 44 * column - 22) < 0.02 and y > own[-1][1] for x, y in texts[str(column)])
+
+
+@draws
+def test_views_are_the_rows_of_cls(photograph, tmp_path):
+    inspect(photograph, "--model", "fovea_vit_fashion", "--output", tmp_path)
+    maps = [value for name, value in sorted(maps_of(photograph, "fovea_vit_fashion", tmp_path).items())
+            if "attn" in name]
+    document = ElementTree.parse(tmp_path / "cat.views.svg").getroot()
+    boxes = [(*(float(e.get(key)) for key in ("x", "y", "width", "height")), e.get("fill"))
+             for e in document.iter() if e.tag.endswith("rect") and e.get("x")]
+    colors = [box[4] for box in boxes if box[2] == 11.7][::-1]
+    cells = [box for box in boxes if box[2] == box[3] == 12]
+    texts = {e.text: (float(e.get("x")), float(e.get("y"))) for e in document.iter() if e.tag.endswith("text")}
+    assert len(colors) == 256 and len(cells) == len(maps) * 3 * 49
+    for number, (x, y, _, _, color) in enumerate(cells):
+        tile, place = divmod(number, 49)
+        layer, head = divmod(tile, 3)
+        row = maps[layer].reshape(maps[layer].shape[-3:])[head, 0, 1:].astype(float)
+        share = 255 * (row[place] - row.min()) / (row.max() - row.min())
+        assert min(abs(step - share) for step, one in enumerate(colors) if one == color) <= 0.6
+        assert x == pytest.approx(texts[str(head)][0] - 42 + 12 * (place % 7), abs=0.011)
+        assert y == pytest.approx(texts[f"blocks.{layer}.attn"][1] - 42 + 12 * (place // 7), abs=0.011)
 
 
 @draws

@@ -281,3 +281,16 @@ def test_small_and_thin_pictures(tmp_path, size):
     if min(size) >= 3:
         lens(tmp_path / "small.png", "--denoise", "--output", tmp_path / "out")
         assert (pixels(tmp_path / "out/small.denoised.png") == (200, 30, 60)).all()
+
+
+@draws
+def test_the_page_of_others_stays(twins, tmp_path):
+    target = tmp_path / "twins.lens.html"
+    target.write_text("<!doctype html>\n<p>mine</p>\n")
+    refused(fovea("lens", twins, "--page", "--output", tmp_path), IO, "--force")
+    assert target.read_text().endswith("mine</p>\n")
+    answer, _ = lens(twins, "--page", "--output", tmp_path, "--force")
+    assert answer["pictures"][1] == str(target) and "written by fovea lens" in target.read_text()[:60]
+    assert fovea("lens", twins, "--page", "--output", tmp_path).returncode == 0  # its own
+    refused(fovea("lens", twins, "--page", "--heads", "2", "--output", tmp_path), USAGE, "--page")
+    refused(fovea("lens", twins, "--page", "--denoise", "--output", tmp_path), USAGE, "--denoise takes no --page")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from program import DATA, IO, SOURCE, USAGE, fovea, refused
 
@@ -60,6 +60,49 @@ def test_the_captioner_starts_from_the_classifier_and_writes(classifier, caption
     finished(*LSTM, "--weights", captioner / "model.safetensors", "--output", tmp_path / "next", "--scheduled-sampling", "0.5")
 
 
+def test_scores_are_sigmoids_also_of_what_a_captioner_sees_with(classifier, captioner, tmp_path):
+    photograph = SOURCE / "datasets/samples/chelsea.jpg"
+
+    def check(folder, weights, prefix):
+        config = json.loads((folder / ("encoder.json" if prefix else "config.json")).read_text())
+        assert config["problem_type"] == "multi_label_classification"
+        answer = json.loads(finished("classify", photograph, "--model", folder, "--top-k", "306", "--json"))[0]["predictions"]
+        # The same network under its registered name, which knows nothing of the folder.
+        part = {name[len(prefix):]: tensor for name, tensor in load_file(weights).items() if name.startswith(prefix)}
+        save_file(part, tmp_path / "part.safetensors")
+        out = tmp_path / "features.safetensors"
+        finished("features", photograph, "--model", "fovea_cbamresnet_scenes", "--image-size", "32", "--weights",
+                 tmp_path / "part.safetensors", "--output", out)
+        wanted = 1 / (1 + np.exp(-load_file(out)["logits"][0].astype(np.float64)))
+        for row in answer:
+            assert abs(row["score"] - wanted[row["index"]]) < 1e-6
+            assert row["label"] == config["label_names"][row["index"]]
+        assert len(answer) == 306
+        return answer
+
+    assert check(classifier, classifier / "model.safetensors", "") != check(captioner, captioner / "model.safetensors", "encoder.")
+
+
+def test_a_part_starts_from_another_networks_weights(classifier, tmp_path):
+    """The convolutions of a hybrid ViT, with steps so small that they stay as they were."""
+    vit, given = ["train", "--data", "scenes", "--model", "fovea_vit_scenes", *SMALL], classifier / "model.safetensors"
+    finished(*vit, "--lr", "1e-9", "--weights", given, "--into", "patch_embed.backbone", "--allow-unexpected",
+             "--output", tmp_path / "run")
+    before, after = load_file(given), load_file(tmp_path / "run/model.safetensors")
+    for name in ("layer1.0.conv1.weight", "layer3.1.se.spatial.conv.conv.weight", "layer2.0.bn1.weight"):
+        assert np.abs(after[f"patch_embed.backbone.{name}"] - before[name]).max() < 1e-6, name
+    assert "head.weight" in after and "patch_embed.backbone.fc.weight" not in after
+    refused(fovea(*vit, "--weights", given, "--into", "patch_embed.backbone", "--output", tmp_path / "a"), DATA, "fc.weight")
+    refused(fovea(*vit, "--weights", given, "--into", "trunk", "--output", tmp_path / "a"), USAGE, "--into", "trunk")
+
+
+def test_crowded_scenes(classifier, tmp_path):
+    crowded = tmp_path / "crowded"
+    finished(*CNN, "--crowded", "--output", crowded)
+    assert (crowded / "model.safetensors").read_bytes() != (classifier / "model.safetensors").read_bytes()
+    refused(fovea(*CNN, "--output", crowded, "--resume"), USAGE, "the run there has data")
+
+
 def test_a_stopped_run_goes_on_to_the_same_bytes(captioner, classifier, tmp_path):
     again = [*LSTM, "--weights", classifier / "model.safetensors", "--guided", "1", "--label-share", "0.5"]
     output = tmp_path / "run"
@@ -104,11 +147,14 @@ WRONG = {
     "images without captions": (["train", "--data", "d", "--model", "resnet18", "--classes", "3", "--images", "d"],
                                 ["--caption"]),
     "unknown decoder": ([*CNN, "--caption", "gru"], ["--caption"]),
+    "crowded captions": ([*LSTM, "--crowded"], ["--crowded"]),
     "depth of an LSTM": ([*LSTM, "--decoder-depth", "2"], ["--decoder-depth"]),
     "width": ([*CNN, "--caption", "transformer", "--decoder-width", "48"], ["multiple of 32"]),
     "images of scenes": ([*LSTM, "--images", "d"], ["--images"]),
     "sampling": ([*LSTM, "--scheduled-sampling", "2"], ["scheduled sampling 2"]),
     "rewards and guidance": ([*LSTM, "--self-critical", "--guided", "1"], ["self-critical"]),
+    "a part of nothing": ([*CNN, "--into", "layer1"], ["--into needs --weights"]),
+    "a part of a captioner": ([*LSTM, "--into", "encoder"], ["--into"]),
     "guided": ([*LSTM, "--guided", "-1"], ["--guided"]),
 }
 

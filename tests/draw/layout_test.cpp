@@ -30,6 +30,21 @@ TEST(Layout, SmallPicturesGrowByAWholeFactorAndLargeOnesKeepTheirSize) {
   }
 }
 
+TEST(Layout, OneLineKeepsTheSizeWhateverIsSaid) {
+  const std::string lengthy(200, 'w'),
+      words = "vit_base_patch16_224: a label of many, many, many, many, many, many, many, many words 12 %";
+  const Layout brief = overlay_layout(300, 200, {"short", "line"}, /*one_line=*/true);
+  for (const std::string& title : {words, lengthy}) {
+    const Layout cut = overlay_layout(300, 200, {title, "line"}, /*one_line=*/true);
+    ASSERT_EQ(cut.title.size(), 2u);
+    EXPECT_TRUE(cut.title[0].ends_with("...")) << cut.title[0];
+    EXPECT_LE(static_cast<double>(cut.picture.left) + text_width(cut.title[0], cut.em), cut.width);
+    EXPECT_EQ(cut.height, brief.height);
+    EXPECT_EQ(cut.width, brief.width);
+  }
+  EXPECT_GT(overlay_layout(300, 200, {words, "line"}).height, brief.height);
+}
+
 TEST(Layout, TextGrowsWithThePictureAndTheTitleFits) {
   EXPECT_NEAR(overlay_layout(28, 28, kTitle).em, 12.5, 0.1);
   EXPECT_NEAR(overlay_layout(4000, 3000, kTitle).em, 111, 1);

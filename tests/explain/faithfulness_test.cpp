@@ -51,6 +51,17 @@ TEST(Faithfulness, FollowsTheCornerThatTheNetworkSees) {
   ASSERT_EQ(right.deletion.size(), 5u);
 }
 
+TEST(Faithfulness, ClassesThatDoNotExcludeEachOtherAreSigmoids) {
+  CornerImpl model;
+  const auto x = at::ones({1, 3, 16, 16});
+  const auto logits = model.forward(x)[0];
+  for (const int64_t target : {0, 1}) {
+    const auto seen = faithfulness(model, x, corner_heat(1), target, {.steps = 4, .multi_label = true});
+    EXPECT_NEAR(seen.deletion.front(), sigmoid(logits[target].item<double>()), 1e-6);
+  }
+  EXPECT_GT(std::abs(sigmoid(logits[0].item<double>()) - logits.softmax(0)[0].item<double>()), 0.1);
+}
+
 TEST(Faithfulness, TakesThePixelsOfTheHottestShareAway) {
   CornerImpl model;
   at::manual_seed(8);

@@ -59,7 +59,7 @@ std::vector<Bench> gates() {
                                      nullptr));
         };
         const auto gradients = [m](bool both) {
-          cuda::MapGradients given{.grad_out = m->grad.pointer(), .channel_gate = m->of_channels[2]};
+          MapGradients given{.grad_out = m->grad.pointer(), .channel_gate = m->of_channels[2]};
           if (both) {
             given.pixel_gate = m->of_pixels[2];
             given.pooled_scaled = true;

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "fovea/modules/attention/additive_problem.h"
+#include "fovea/modules/attention/cpu_runtime.h"
 #include "fovea/modules/attention/problem.h"
 #include "fovea/modules/attention/recorder.h"
 #include "fovea/modules/channel/gate_cpu.h"
@@ -18,6 +19,14 @@ constexpr const char* kLeftOut = "left out of this program";
 }
 
 }  // namespace
+
+namespace cpu {
+
+at::Tensor dropout_factors(double, uint64_t, at::IntArrayRef, const at::Tensor&) {
+  left_out();
+}
+
+}  // namespace cpu
 
 std::string cpu_refuses(const AttentionProblem&) {
   return kLeftOut;

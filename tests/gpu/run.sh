@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the CUDA kernels on a GPU: every case of tests/simt, compute-sanitizer's four tools on few of each, the benchmark
 # table. Needs nvcc, make and this repository alone. Without a GPU or nvcc it says so and ends well. Where there is a
-# LibTorch with CUDA, the cases of the glue run as well.
+# LibTorch with CUDA, the cases of the glue run as well, and the table beside LibTorch's own attention.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -20,7 +20,8 @@ build=build/gpu
 make --no-print-directory -f tests/gpu/Makefile -j"$(nproc)" NVCC="$nvcc" BUILD="$build" all
 nvidia-smi -L
 "$build/cases"
-if sanitizer=$(command -v compute-sanitizer); then
+sanitizer=$(command -v compute-sanitizer || ls "$(dirname "$nvcc")/compute-sanitizer" 2>/dev/null || true)
+if [[ -n $sanitizer ]]; then
   for tool in memcheck racecheck initcheck synccheck; do
     echo "compute-sanitizer $tool"
     FOVEA_CASES=6 "$sanitizer" --tool "$tool" --error-exitcode 1 "$build/cases" SeededCases
@@ -38,3 +39,4 @@ if [[ ! -e $torch/lib/libtorch_cuda.so ]]; then
 fi
 make --no-print-directory -f tests/gpu/Makefile -j"$(nproc)" NVCC="$nvcc" BUILD="$build" TORCH="$torch" glue
 "$build/glue_cases"
+"$build/glue_bench"

@@ -28,11 +28,17 @@ def test_installed_program_comes_with_its_files():
     """It looks beside itself before it looks into the source tree."""
     prefix = CONSUMER / "prefix"
     assert run(prefix / "bin/fovea", "--version").startswith("fovea ")
-    models = json.loads(run(prefix / "bin/fovea", "models", "--json"))
-    shipped = [prefix / "share/fovea/weights" / f"{model['name']}.safetensors" for model in models if model["embedded"]]
-    assert len(shipped) >= 4
-    for path in [*shipped, prefix / "share/fovea/labels/imagenet-1k.txt", prefix / "share/fovea/labels/fashion-mnist.txt"]:
-        assert path.stat().st_size > 0
+    models = {model["name"] for model in json.loads(run(prefix / "bin/fovea", "models", "--json")) if model["embedded"]}
+    weights = prefix / "share/fovea/weights"
+    # A file each, or the folder of a captioner, which says what network is inside.
+    here = {path.stem for path in weights.glob("*.safetensors") if path.stat().st_size > 0}
+    for folder in weights.glob("fovea_*_scenes"):
+        assert all((folder / name).stat().st_size > 0 for name in ("config.json", "vocab.json", "model.safetensors"))
+        here.add(json.loads((folder / "encoder.json").read_text())["architecture"])
+    assert here == models and len(models) == 6
+    for labels in ("imagenet-1k.txt", "fashion-mnist.txt"):
+        assert (prefix / "share/fovea/labels" / labels).stat().st_size > 0
+    assert run(prefix / "bin/fovea", "caption", SOURCE / "datasets/samples/bag.png").startswith(str(SOURCE))
 
 
 def test_source_tree_configures():

@@ -15,7 +15,7 @@ MAY_INCLUDE = {
     "datasets": {"modules", "vision", "datasets"},
     "apps": {"modules", "vision", "captioning", "datasets", "apps"},
 }
-KNOWS_OPENCV = ("vision/image/", "vision/draw/")
+KNOWS_OPENCV = ("vision/image/", "vision/draw/", "vision/video/")
 TORCH = re.compile(r"^(torch|ATen|c10|caffe2)/")
 
 

@@ -226,7 +226,8 @@ TEST(AttentionKernel, SaysWhyItRefuses) {
     return text.substr(0, text.find('\n'));
   };
   EXPECT_EQ(reason(x, {}), "cpu: runs");
-  EXPECT_EQ(reason(x, {.dropout = 0.5}), "cpu: dropout");
+  EXPECT_EQ(reason(x, {.dropout = 0.5}), "cpu: runs");
+  EXPECT_EQ(reason(x, {.dropout = 0.5, .dropout_mode = DropoutMode::keys}), "cpu: dropout that does more than scale");
   EXPECT_EQ(reason(x.to(at::kHalf), {}), "cpu: neither float32, float64 nor bfloat16");
   EXPECT_EQ(reason(at::randn({1, 1, 2, 257}), {}), "cpu: head widths 257 and 257, over 256");
   EXPECT_EQ(reason(at::randn({0, 1, 2, 8}), {}), "cpu: a dimension is empty");

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "fovea/modules/attention/recorder.h"
 #include "fovea/modules/recompute.h"
 #include "fovea/tests/support/allocated_bytes.h"
 #include "fovea/tests/support/expect_error.h"
@@ -89,6 +90,30 @@ TEST(PixelClassifier, EveryMixerDiffersAndDifferentiates) {
   }
 }
 
+// What all methods of looking into a network need, also of those without scores.
+TEST(PixelClassifier, EveryMixerRecordsItsMapsWithTheirGradients) {
+  for (const PixelMixer kind : kMixers) {
+    auto model = drawn(kind);
+    const auto image = at::randn({2, 1, 4, 5}, at::kDouble);
+    const auto plain = model->forward(image);
+    const AttentionRecorder recorder(*model, {.gradients = true});
+    const auto logits = model->forward(image);
+    EXPECT_TRUE(at::equal(logits, plain));
+    logits.select(1, 0).sum().backward();
+    const int64_t of_each = kind == PixelMixer::mamba ? 2 : 1;  // the convolution in front of the scan
+    ASSERT_EQ(recorder.maps().size(), 2 * of_each) << static_cast<int>(kind);
+    for (const auto& map : recorder.maps()) {
+      EXPECT_EQ(map.kind, MapKind::tokens);
+      EXPECT_EQ(map.weights.size(2), 20);
+      EXPECT_EQ(map.weights.size(3), kind == PixelMixer::linformer ? 3 : 20);
+      EXPECT_LE((map.weights.sum(-1) - 1).abs().max().item<double>(), 1e-5) << map.path;
+      EXPECT_GE(map.weights.min().item<double>(), 0) << map.path;
+      EXPECT_EQ(map.gradient.sizes(), map.weights.sizes()) << map.path;
+      EXPECT_EQ(map.grid.width, 5);
+    }
+  }
+}
+
 // A pixel far away reaches the answer of another through windows only in as many steps as blocks.
 TEST(PixelClassifier, AWindowSeesItsNeighbourhoodAndDenseAttentionAll) {
   const auto reached = [](PixelMixer kind) {
@@ -145,8 +170,10 @@ TEST(RecomputeScope, ModelsGiveTheSameGradientsInLessMemory) {
 
 TEST(PixelClassifier, NamesMakeNetworksForThirtyTwoPixels) {
   const SkipInit skip;
-  for (const char* mixer : {"dense", "window", "linear", "linformer", "s4", "mamba"}) {
-    const auto made = create_model(fmt::format("fovea_pixels_{}", mixer));
+  const char* const names[] = {"dense", "window", "linear", "linformer", "s4", "mamba"};
+  for (size_t i = 0; i < std::size(names); ++i) {
+    const auto made = create_model(fmt::format("fovea_pixels_{}", names[i]));
+    EXPECT_EQ(dynamic_cast<PixelClassifierImpl&>(*made.model).options.mixer.kind, kMixers[i]) << names[i];
     EXPECT_EQ(made.info.family, "pixels");
     EXPECT_EQ(made.info.num_classes, 2);
     const TokenGrid grid = made.model->grid(32, 32);

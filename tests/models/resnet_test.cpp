@@ -47,6 +47,34 @@ void randomise(torch::nn::Module& model) {
   }
 }
 
+TEST(ResNet, AnswersAtPlacesWhereThatIsAskedFor) {
+  const at::NoGradGuard no_grad;
+  auto options = small();
+  options.at_places = true;
+  ResNet model(options);
+  model->to(at::kDouble);
+  randomise(*model);
+  model->eval();
+  const auto x = at::randn({2, 1, 24, 40}, at::kDouble);
+  const auto features = model->forward_features(x);
+  const auto logits = model->forward(x);
+  for (int64_t b = 0; b < 2; ++b) {
+    for (int64_t c = 0; c < 10; ++c) {
+      double most = -INFINITY;
+      for (int64_t i = 0; i < features.size(2); ++i) {
+        for (int64_t j = 0; j < features.size(3); ++j) {
+          const auto at_place = features.index({b, at::indexing::Slice(), i, j});
+          most = std::max(most, (model->fc->weight[c].dot(at_place) + model->fc->bias[c]).item<double>());
+        }
+      }
+      EXPECT_NEAR(logits[b][c].item<double>(), most, 1e-12 * std::max(1.0, std::abs(most)));
+    }
+  }
+  EXPECT_FALSE(at::allclose(logits, model->classify(model->pool(features))));
+  options.num_classes = 0;
+  EXPECT_EQ(ResNet(options)->forward(at::randn({2, 1, 24, 40})).sizes(), at::IntArrayRef({2, 24}));
+}
+
 TEST(ResNet, GridIsThatOfTheFeatures) {
   const at::NoGradGuard no_grad;
   for (const auto stem : {ResNetStem::pooled, ResNetStem::halved, ResNetStem::plain}) {

@@ -2,10 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "fovea/modules/inference/init.h"
 #include "fovea/modules/inference/prepare.h"
 #include "fovea/tests/support/expect_error.h"
 #include "fovea/tests/support/tolerance.h"
+#include "fovea/vision/models/resnet.h"
 
 namespace fovea::testing {
 namespace {
@@ -27,6 +31,90 @@ TEST(Vit, GridIsThatOfTheFeatures) {
       EXPECT_EQ(model->logits(features).sizes(), at::IntArrayRef({2, 5}));
     }
   }
+}
+
+std::shared_ptr<ImageModel> small_trunk(int64_t in_channels) {
+  return std::make_shared<ResNetImpl>(ResNetOptions{.block = ResNetBlock::basic,
+                                                    .depths = {1, 1},
+                                                    .widths = {4, 6},
+                                                    .slot = "se",
+                                                    .stem_width = 4,
+                                                    .in_channels = in_channels,
+                                                    .num_classes = 0});
+}
+
+TEST(Vit, ANetworkStandsInPlaceOfPatches) {
+  const at::NoGradGuard no_grad;
+  VitOptions options = {.image_size = 16,
+                        .patch = 8,
+                        .dim = 8,
+                        .depth = 1,
+                        .heads = 2,
+                        .num_classes = 5,
+                        .class_token = false,
+                        .pool = VitPool::average,
+                        .backbone = small_trunk,
+                        .backbone_channels = 6};
+  Vit model(options);
+  model->to(at::kDouble);
+  model->eval();
+  const auto keys = model->named_parameters().keys();
+  EXPECT_NE(std::ranges::find(keys, "patch_embed.backbone.layer1.0.conv1.weight"), keys.end());
+  EXPECT_NE(std::ranges::find(keys, "patch_embed.proj.weight"), keys.end());
+
+  const auto x = at::randn({2, 3, 16, 24}, at::kDouble);
+  const auto seen = model->hybrid_embed->backbone->forward_features(x);  // [2,6,2,3]
+  const auto weight = model->hybrid_embed->proj->weight.view({8, 6});
+  auto tokens = at::einsum("bchw,dc->bhwd", {seen, weight}) + model->hybrid_embed->proj->bias;
+  EXPECT_LE(relative_error(model->hybrid_embed->forward(x), tokens), tolerance(at::kDouble));
+  EXPECT_EQ(model->ImageModel::forward(x).sizes(), at::IntArrayRef({2, 5}));
+
+  // A copy has a backbone of its own.
+  const auto copy = std::dynamic_pointer_cast<VitImpl>(model->clone());
+  for (auto& parameter : copy->parameters()) parameter.zero_();
+  EXPECT_LE(relative_error(model->hybrid_embed->forward(x), tokens), tolerance(at::kDouble));
+
+  EXPECT_ERROR(HybridEmbed({.channels = 6, .dim = 8}), ErrorKind::usage, "a backbone is required");
+  options.backbone_channels = 7;
+  Vit wrong(options);
+  EXPECT_ERROR(wrong->ImageModel::forward(at::zeros({1, 3, 16, 16})), ErrorKind::data, "expected features [B,7,h,w]");
+  options.cut = true;
+  EXPECT_ERROR(Vit{options}, ErrorKind::usage, "no cut");
+}
+
+TEST(Vit, PlacesMayStartAsSinusoids) {
+  VitOptions options = small();
+  options.sinusoidal_start = true;
+  EXPECT_ERROR(Vit{options}, ErrorKind::usage, "sinusoidal_start");
+  options.class_token = false;
+  options.pool = VitPool::average;
+  const Vit model(options);
+  ASSERT_EQ(model->pos_embed.sizes(), at::IntArrayRef({1, 9, 8}));
+  const double slower = std::pow(10.0, -0.5);
+  for (int64_t place = 0; place < 9; ++place) {
+    const auto row = static_cast<double>(place / 3), column = static_cast<double>(place % 3);
+    const double wanted[] = {std::sin(row),    std::cos(row),    std::sin(row * slower),    std::cos(row * slower),
+                             std::sin(column), std::cos(column), std::sin(column * slower), std::cos(column * slower)};
+    for (int64_t d = 0; d < 8; ++d) EXPECT_NEAR(model->pos_embed[0][place][d].item<double>(), wanted[d] / 2, 1e-6);
+  }
+}
+
+TEST(Vit, AnswersAtPlacesWhereThatIsAskedFor) {
+  const at::NoGradGuard no_grad;
+  VitOptions options = small();
+  options.at_places = true;
+  Vit model(options);
+  model->to(at::kDouble);
+  model->eval();
+  const auto x = at::randn({2, 3, 12, 20}, at::kDouble);
+  const auto features = model->forward_features(x);  // the class token first, which is no place
+  auto most = at::full({2, 5}, -INFINITY, at::kDouble);
+  for (int64_t place = 1; place < features.size(1); ++place) {
+    most = at::maximum(most, at::matmul(features.select(1, place), model->head->weight.t()) + model->head->bias);
+  }
+  EXPECT_LE(relative_error(model->ImageModel::forward(x), most), tolerance(at::kDouble));
+  options.distilled = true;
+  EXPECT_ERROR(Vit{options}, ErrorKind::usage, "at_places");
 }
 
 TEST(Vit, EmptyBatchGivesEmptyLogits) {

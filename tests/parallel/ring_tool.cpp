@@ -3,11 +3,13 @@
 //     ring_tool RANK SIZE MEETING_FILE JOB         "-" for the file: RANK and so on come from the environment
 //
 // The job, JSON: {"cases": [{"name", "queries": [n of each process], "keys": [m of each], "causal", "masked", "record":
-// [rows]}], "input": safetensors with NAME/q, k, v, cotangent and mask of whole sequences, "output": prefix of a file
-// for each process}. Answers NAME/output, NAME/q, k, v (gradients) and NAME/map of this process, and in one line of
-// JSON the most bytes that each case held at once.
+// [rows], "twice": whether backward is to be differentiated, "odd": a process whose call differs, "how"}], "input":
+// safetensors with NAME/q, k, v, cotangent and mask of whole sequences, "output": prefix of a file for each process}.
+// Answers NAME/output, NAME/q, k, v (gradients) and NAME/map of this process, and in one line of JSON the most bytes
+// that each case held at once.
 #include <torch/csrc/autograd/autograd.h>
 
+#include <csignal>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <torch/csrc/distributed/c10d/Backend.hpp>
@@ -42,16 +44,28 @@ int64_t run(const json& one, const StateDict& input, const ProcessGroup& group, 
     return part(what, 2, lengths).requires_grad_(wants_gradients);
   };
   auto q = leaf("q", queries), k = leaf("k", keys), v = leaf("v", keys);
-  if (one.value("narrower", -1) == group->getRank()) q = q.narrow(3, 0, 2);
   Linear layer({.in_features = 1, .out_features = 1});  // whoever calls
   RingAttentionArgs args{.causal = one.value("causal", false), .module = layer.get()};
   if (one.value("masked", false)) args.key_mask = part("mask", 1, keys).to(at::kBool);
   if (one.contains("scale")) args.scale = one["scale"].get<double>();
   std::optional<AttentionRecorder> recorder;
   if (one.contains("record")) recorder.emplace(*layer, RecorderOptions{.queries = one["record"]});
+  if (one.value("odd", -1) == group->getRank()) {
+    const std::string how = one["how"];
+    if (how == "narrower") q = q.narrow(3, 0, 2);
+    if (how == "causal") args.causal = true;
+    if (how == "mask") args.key_mask = at::ones({k.size(0), k.size(2)}, at::kBool);
+    if (how == "gradients") recorder.emplace(*layer, RecorderOptions{.gradients = true});
+    for (at::Tensor* t : {&q, &k, &v}) {
+      if (how == "batch") *t = t->narrow(0, 0, 1);
+      if (how == "type") *t = t->to(at::kFloat);
+      if (how == "detached") *t = t->detach();
+    }
+  }
 
   const testing::AllocatedBytes held;
   const auto output = ring_attention(q, k, v, group, args);
+  if (one.value("twice", false)) torch::autograd::grad({output.sum()}, {q}, {}, true, true);
   if (wants_gradients) {
     (output * part("cotangent", 2, queries)).sum().backward();
     answers.push_back({name + "/q", q.grad()});
@@ -83,6 +97,7 @@ json answer(int64_t rank, int64_t size, const std::string& meeting, const json& 
 
 int main(int count, char** arguments) {
   if (count != 5) return 2;
+  std::signal(SIGPIPE, SIG_IGN);  // a process that is gone is an error of ring_attention's
   try {
     const auto job = nlohmann::json::parse(arguments[4]);
     std::cout << fovea::answer(std::stoll(arguments[1]), std::stoll(arguments[2]), arguments[3], job).dump() << "\n";

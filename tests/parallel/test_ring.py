@@ -171,9 +171,39 @@ def test_every_process_refuses_what_one_cannot_do(tmp_path):
         for message, expected in zip(errors, texts):
             assert expected in message and message.count("\n") == 1, message
 
-    refused(make("narrower", [4, 4], narrower=1), DATA, "the arguments of process 1 are wrong", "expected q [B,H,N,d]")
+    refused(make("narrower", [4, 4], odd=1, how="narrower"), DATA, "the arguments of process 1 are wrong",
+            "expected q [B,H,N,d]")
     refused(make("causal cross", [4, 4], [4, 5], causal=True), DATA, "the arguments of process 1 are wrong",
             "causal with 4 queries and 5 keys")
+
+
+def test_every_process_names_what_another_does_otherwise(tmp_path):
+    def refused(how, *texts, **options):
+        case = make(how, [4, 4], odd=1, how=how, **options)
+        save_file({f"{how}/{key}": tensor for key, tensor in case.pop("tensors").items()}, tmp_path / "in.safetensors")
+        job = {"cases": [case], "input": str(tmp_path / "in.safetensors"), "output": str(tmp_path / "out")}
+        codes, _, errors = processes(tmp_path, 2, job)
+        assert codes == [DATA, DATA], (how, errors)
+        for rank, expected in enumerate(texts):
+            assert f"ring_attention: process {rank} of 2: {expected}" in errors[rank]
+
+    refused("batch", "batch is 2 here and 1 in process 1", "batch is 1 here and 2 in process 0")
+    refused("causal", "causal is 0 here and 1 in process 1", "causal is 1 here and 0 in process 0")
+    refused("mask", "key_mask is 0 here and 1 in process 1", "key_mask is 1 here and 0 in process 0")
+    refused("type", "number type is 7 here and 6 in process 1", "number type is 6 here and 7 in process 0")
+    refused("detached", "whether gradients are wanted is 1 here and 0 in process 1", "whether gradients are wanted is 0 here")
+
+
+def test_what_there_is_no_way_to_do(tmp_path):
+    def refused(text, answered, **options):
+        case = make("odd", [4, 4], **options)
+        save_file({f"odd/{key}": tensor for key, tensor in case.pop("tensors").items()}, tmp_path / "in.safetensors")
+        job = {"cases": [case], "input": str(tmp_path / "in.safetensors"), "output": str(tmp_path / "out")}
+        codes, _, errors = processes(tmp_path, 2, job)
+        assert codes == answered and text in errors[1], errors
+
+    refused("no gradients of gradients", [USAGE, USAGE], twice=True)
+    refused("maps are recorded without gradients", [DATA, USAGE], odd=1, how="gradients")
 
 
 def test_a_process_that_is_gone_is_noticed(tmp_path):
@@ -183,7 +213,11 @@ def test_a_process_that_is_gone_is_noticed(tmp_path):
            "timeout_ms": 10_000}
     codes, _, errors = processes(tmp_path, 3, job)
     assert codes == [IO, IO, 0], errors
-    assert all(f"process {rank} of 3: " in errors[rank] and errors[rank].count("\n") == 1 for rank in (0, 1))
+    for rank in (0, 1):
+        *logged, message = errors[rank].splitlines()
+        assert f"process {rank} of 3: " in message, errors
+        # One that still connects is told by LibTorch too, in its log.
+        assert all("ProcessGroupGloo.cpp" in line for line in logged), errors
 
 
 def test_processes_that_do_not_come(tmp_path):

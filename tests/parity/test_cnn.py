@@ -1,7 +1,5 @@
 """ResNeXt, ECA-ResNet, SENet, EfficientNet, MobileNetV3, RegNetY and VGG against timm and torchvision: the same random
-weights, outputs and gradients. With FOVEA_FULL=1 every registered name at its own size."""
-import os
-
+weights, outputs and gradients. At full size: full_size.py."""
 import pytest
 import timm
 import torch
@@ -21,7 +19,6 @@ NAMES = ("ecaresnet26t", "ecaresnetlight", "resnext50_32x4d", "seresnext26d_32x4
          "legacy_seresnet50", "legacy_seresnext26_32x4d", "efficientnet_b0", "efficientnet_b1", "tf_efficientnet_b0",
          "mobilenetv3_large_100", "mobilenetv3_small_100", "tf_mobilenetv3_large_100", "tf_mobilenetv3_small_100",
          "regnety_004", "regnety_008_tv")
-full = pytest.mark.skipif(not os.environ.get("FOVEA_FULL"), reason="every name at full size takes minutes: FOVEA_FULL=1")
 
 
 def subject(name, **options):
@@ -188,16 +185,3 @@ def test_rows_are_preprocessed_as_the_peers(tool):
                   resolve_model_data_config(None, pretrained_cfg=timm.get_pretrained_cfg(name).to_dict()))
         for key, value in config.items():
             assert row[key] == (list(value) if isinstance(value, tuple) else value), (name, key)
-
-
-@full
-def test_every_name_at_full_size(tool):
-    """Keys, shapes and logits of all names; the worst error stands at the end of pytest's report."""
-    rows = [row for row in tool.ask({})["table"] if row["family"] in FAMILIES and not row["name"].startswith("cbam")]
-    for row in rows:
-        model = peer(row["name"])
-        x = images(1, *row["input_size"])
-        error = relative_error(tool.run(subject(row["name"]), model, x)["logits"], logits_of(model, x))
-        print(f"{row['name']:<28} {sum(p.numel() for p in model.parameters()):>12,} {error:.1e}", flush=True)
-        assert error < 1e-4, row["name"]
-    print(len(rows), "names")

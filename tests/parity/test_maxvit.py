@@ -1,7 +1,5 @@
 """MaxViT against timm: the same random weights, logits, features, maps and gradients, both of Google's kind and of
-timm's own. With FOVEA_FULL=1 the published names at full size."""
-import os
-
+timm's own. At full size: full_size.py."""
 import pytest
 import timm
 import torch
@@ -120,13 +118,3 @@ def test_rows_are_timms(tool, name):
         peer = timm.create_model(name)
     shapes = tool.ask({"subject": {"kind": "model", "name": name}, "want": ["shapes"]})["shapes"]
     assert shapes == {key: list(value.shape) for key, value in peer.state_dict().items()}
-
-
-@pytest.mark.skipif(not os.environ.get("FOVEA_FULL"), reason="published names at full size take minutes: FOVEA_FULL=1")
-@pytest.mark.parametrize("name", NAMES)
-def test_published_names_at_full_size(tool, name):
-    peer = randomised(timm.create_model(name))
-    side = peer.pretrained_cfg["input_size"][-1]
-    x = images(1, 3, side, side)
-    with torch.no_grad():
-        assert relative_error(tool.run({"kind": "model", "name": name}, peer, x, prepare=True)["logits"], peer(x)) < 1e-4

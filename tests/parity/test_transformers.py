@@ -1,13 +1,10 @@
 """The kin of ViT and Swin against timm, torchvision and transformers on the same random weights: registers, DINOv2,
-DeiT-3, the image towers of CLIP and SigLIP, average pooling, SwinV2. Small widths; with FOVEA_FULL=1 every published
-name at its own size as well."""
-import os
+DeiT-3, the image towers of CLIP and SigLIP, average pooling, SwinV2. Small widths; at full size: full_size.py."""
 from functools import partial
 
 import pytest
 import timm
 import torch
-import torchvision
 import transformers
 from safetensors.torch import load_file
 from timm.layers import SwiGLUPacked
@@ -16,7 +13,6 @@ from torch import nn
 
 from harness import absolute_error, images, peer_gradients, randomised, relative_error, timm_maps
 
-FULL = os.environ.get("FOVEA_FULL") == "1"
 SHARED = {"depth": 3, "num_classes": 7}
 NO_CLASS = {"class_token": False}
 
@@ -378,22 +374,3 @@ def test_window_tables_are_resampled_as_timms(tool, unfused, old, new):
     got = tool.run(subject, state, x, adapt=True, attention=r".*\.attn")
     for path, theirs in timm_maps(other, x).items():
         assert absolute_error(got[f"attention/{path}"], theirs) < 1e-5
-
-
-# Every published name that this file is about, at its own size.
-PUBLISHED = [name for pattern in ("vit_*_dinov2", "deit3_*", "vit_*_clip_*", "vit_*_siglip_*", "vit_medium_*_gap_*",
-                                  "eva_large_*", "swinv2_*_window*", "cait_*") for name in timm.list_models(pattern)]
-
-
-@pytest.mark.skipif(not FULL, reason="the published names at full size take minutes: FOVEA_FULL=1")
-@pytest.mark.parametrize("name", PUBLISHED if FULL else [""])
-def test_published_names_at_full_size(tool, name):
-    known = {row["name"] for row in tool.ask({"want": []})["table"]}
-    if name not in known:
-        pytest.skip("not in the table")
-    peer = randomised(timm.create_model(name))
-    side = peer.pretrained_cfg["input_size"][-1]
-    x = images(1, 3, side, side)
-    got = tool.run({"kind": "model", "name": name}, peer, x, prepare=True)
-    with torch.no_grad():
-        assert relative_error(got["logits"], peer(x)) < 1e-4

@@ -96,6 +96,47 @@ TEST(Captions, SayTheSameInEveryWording) {
   plan.relation = Relation::below;
   EXPECT_EQ(captions_of(plan).front(), "two red apples below a cat");
   EXPECT_EQ(captions_of(plan).back(), "there is a cat over two red apples");
+  plan.groups.push_back({.noun = noun("elephant"), .colour = 4, .poses = std::vector<Pose>(1)});
+  EXPECT_THAT(captions_of(plan), ElementsAre("two red apples, a cat and a blue elephant"));
+}
+
+TEST(Captions, MentionsAreTheWordsOfTheirGroup) {
+  const auto is_letter = [](char c) { return c != ' ' && c != ','; };
+  for (uint64_t seed = 0; seed < 500; ++seed) {
+    for (const Split split : {Split::train, Split::test, Split::unseen, Split::crowded}) {
+      Dice dice(seed);
+      const Plan plan = draw_plan(split, dice);
+      const auto captions = captions_of(plan);
+      const auto mentions = mentions_of(plan);
+      ASSERT_EQ(mentions.size(), captions.size() * plan.groups.size());
+      for (size_t i = 0; i < mentions.size(); ++i) {
+        const Mention& mention = mentions[i];
+        const size_t g = i % plan.groups.size();
+        const Group& group = plan.groups[g];
+        const std::string& caption = captions[mention.caption];
+        ASSERT_EQ(mention.caption, i / plan.groups.size());
+        const std::string phrase =
+            noun_phrase(nouns()[group.noun], group.colour < 0 ? "" : colours[static_cast<size_t>(group.colour)].name,
+                        std::ssize(group.poses));
+        std::vector<std::string> said = {phrase};
+        if (plan.groups.size() == 2 && mention.end == caption.size()) {  // with the relation that leads to it
+          const Relation relation = g == 1 ? plan.relation : inverse(plan.relation);
+          said.clear();
+          for (const std::string_view words : words_of(relation)) said.push_back(fmt::format("{} {}", words, phrase));
+        }
+        EXPECT_THAT(said, ::testing::Contains(caption.substr(mention.begin, mention.end - mention.begin)));
+        EXPECT_TRUE(mention.begin == 0 || !is_letter(caption[mention.begin - 1])) << caption;
+        EXPECT_TRUE(mention.end == caption.size() || !is_letter(caption[mention.end])) << caption;
+        size_t before = 0;
+        for (size_t other = 0; other < g; ++other) before += plan.groups[other].poses.size();
+        ASSERT_EQ(mention.things.size(), group.poses.size());
+        for (size_t k = 0; k < mention.things.size(); ++k) EXPECT_EQ(mention.things[k], before + k);
+        for (size_t other = i - g; other < i; ++other) {  // no two mentions of a sentence share words
+          EXPECT_TRUE(mentions[other].end <= mention.begin || mention.end <= mentions[other].begin) << caption;
+        }
+      }
+    }
+  }
 }
 
 // −1: the first lies to the left, or above.
@@ -138,6 +179,28 @@ TEST(Plan, RelationsHoldAndNothingIsCrowded) {
   }
   EXPECT_EQ(sizes.size(), 4);
   EXPECT_EQ(relations.size(), 4);
+}
+
+TEST(Plan, CrowdsAreOfDifferentThingsApart) {
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    Dice dice(seed);
+    const Plan plan = draw_plan(Split::crowded, dice);
+    ASSERT_EQ(plan.groups.size(), kCrowd);
+    std::set<size_t> names;
+    std::vector<Pose> all;
+    for (const Group& group : plan.groups) {
+      ASSERT_EQ(group.poses.size(), 1);
+      names.insert(group.noun);
+      EXPECT_FALSE(group.colour >= 0 && held_out_colour(group.noun, group.colour));
+      const Pose& pose = group.poses[0];
+      EXPECT_TRUE(pose.x >= pose.size / 2 && pose.y + pose.size / 2 <= kSide);
+      for (const Pose& other : all) {
+        EXPECT_GE(std::hypot(pose.x - other.x, pose.y - other.y), 0.4 * (pose.size + other.size));
+      }
+      all.push_back(pose);
+    }
+    EXPECT_EQ(names.size(), kCrowd);
+  }
 }
 
 int64_t held_pairs(const Plan& plan) {
@@ -205,7 +268,7 @@ TEST(Cutout, ClothesKeepTheirDarkInsides) {
 }
 
 TEST(World, DrawsTheSameSceneAlwaysAndInAnyThread) {
-  for (const Split split : {Split::train, Split::test, Split::unseen}) {
+  for (const Split split : {Split::train, Split::test, Split::unseen, Split::crowded}) {
     const Scene once = world().draw(split, 5);
     Scene again;
     std::thread([&] { again = world().draw(split, 5); }).join();
@@ -260,6 +323,36 @@ TEST(World, TestScenesStandOnOtherPhotographs) {
     EXPECT_GT(redness(Split::test, index), 25) << index;
   }
   std::filesystem::remove_all(folder);
+}
+
+// Draws are told apart by what they do to two flat backgrounds of known colours.
+TEST(Compose, BackgroundsOfTrainingVary) {
+  int64_t mixed = 0, negative = 0;
+  std::set<std::array<int, 3>> orders;
+  for (uint64_t seed = 0; seed < 400; ++seed) {
+    Image background{2, 1, 3, {110, 128, 146, 60, 60, 60}};
+    const Image other{2, 1, 3, {110, 128, 146, 128, 128, 128}};
+    Dice dice(seed);
+    vary_background(background, other, dice);
+    const auto& p = background.pixels;
+    // The first pixel is the same in both: its middle channel stands still but for light, the others to both sides.
+    std::array<int, 3> order = {0, 1, 2};
+    std::sort(order.begin(), order.end(),
+              [&](int a, int b) { return p[static_cast<size_t>(a)] < p[static_cast<size_t>(b)]; });
+    const double middle = p[static_cast<size_t>(order[1])];
+    const double contrast = (p[static_cast<size_t>(order[2])] - p[static_cast<size_t>(order[0])]) / 36.0;
+    orders.insert(order);
+    EXPECT_NEAR(middle, 128, 41);
+    EXPECT_GT(contrast, 0.4);
+    EXPECT_LT(contrast, 1.3);
+    const double grey = (p[3] - middle) / contrast;  // −68 alone, 68 as a negative, towards 0 where it is mixed
+    EXPECT_TRUE(p[3] == p[4] && p[4] == p[5]);
+    negative += grey > 0 ? 1 : 0;
+    mixed += std::abs(grey) < 60 ? 1 : 0;
+  }
+  EXPECT_EQ(orders.size(), 6);
+  EXPECT_NEAR(static_cast<double>(negative), 400.0 / 3, 40);
+  EXPECT_NEAR(static_cast<double>(mixed), 200, 40);
 }
 
 TEST(World, NamesTheFileThatIsMissing) {

@@ -6,7 +6,8 @@ import pytest
 
 from server import COAT, SAMPLES, SOURCE, Server, command, form
 
-MODELS = ["fovea_seresnet_fashion", "fovea_cbamresnet_fashion", "fovea_vit_fashion", "fovea_swin_fashion"]
+MODELS = ["fovea_seresnet_fashion", "fovea_cbamresnet_fashion", "fovea_vit_fashion", "fovea_swin_fashion",
+          "fovea_cbamresnet_scenes", "fovea_vit_scenes"]
 
 
 def same(a, b):
@@ -59,8 +60,16 @@ def test_captions(captioner, given, said):
             assert status == 404 and "--model" in answer["error"]
 
 
-def test_no_captioner(server):
-    status, answer = server.post("/caption", COAT)
+def test_the_shipped_captioner(server):
+    assert json.loads(server.ask("GET", "/models")[2])["captioner"] == "fovea-captioner"
+    status, (answer,) = server.post("/caption", COAT)
+    (said,) = command("caption", "--json", "coat.png")
+    assert status == 200 and answer["generated_text"] == said["generated_text"]
+
+
+def test_no_captioner():
+    with Server("--model", "fovea_vit_fashion") as alone:
+        status, answer = alone.post("/caption", COAT)
     assert status == 404 and "--captioner" in answer["error"]
 
 

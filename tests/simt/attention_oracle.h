@@ -233,32 +233,35 @@ struct AttentionCase {
 // Everything that the kernels compute, contiguous.
 struct Expected {
   std::vector<double> out, log_sum, weights, grad_q, grad_k, grad_v, grad_bias;
+  std::vector<double> plain;  // out of scores and weights that were rounded to the type, as the formula's are
 };
 
 inline Expected oracle(const AttentionCase& c) {
   const auto& s = c.shape;
   const int64_t H = c.heads(), K = s.key_heads, B = s.batch, N = s.queries, M = s.keys, d = s.width, e = s.value_width;
   const auto zeros = [](int64_t n) { return std::vector<double>(static_cast<size_t>(n), 0.0); };
-  Expected x{zeros(B * H * N * e),      std::vector<double>(static_cast<size_t>(B * H * N), -INFINITY),
-             zeros(B * H * N * M),      zeros(B * H * N * d),
-             zeros(B * K * M * d),      zeros(B * K * M * e),
-             zeros(c.grad_bias.count())};
+  Expected x{zeros(B * H * N * e),       std::vector<double>(static_cast<size_t>(B * H * N), -INFINITY),
+             zeros(B * H * N * M),       zeros(B * H * N * d),
+             zeros(B * K * M * d),       zeros(B * K * M * e),
+             zeros(c.grad_bias.count()), zeros(B * H * N * e)};
   for (int64_t row = 0; row < B * H * N; ++row) {
     const int64_t b = row / N / H, h = row / N % H, i = row % N, kh = h / s.sharing;
-    auto score = zeros(M), keep = zeros(M), grad = zeros(M);
-    double top = -INFINITY, sum = 0, shared = 0;
+    auto score = zeros(M), plain = zeros(M), keep = zeros(M), grad = zeros(M);
+    double top = -INFINITY, sum = 0, plain_sum = 0, shared = 0;
     for (size_t j = 0; j < score.size(); ++j) {
       const auto key = static_cast<int64_t>(j);
       double dot = 0;
       for (int64_t a = 0; a < d; ++a) dot += c.q(b, h, i, a) * c.k(b, kh, key, a);
       const double bias = c.bias_of(b, h, i, key);
       score[j] = bias == -INFINITY ? -INFINITY : dot * c.scale() + bias;
+      plain[j] = bias == -INFINITY ? -INFINITY : rounded(s.type, rounded(s.type, dot * c.scale()) + bias);
       top = std::max(top, score[j]);
       keep[j] = kept(s.dropout, {static_cast<uint64_t>(i), j, static_cast<uint64_t>(b * H + h)}, c.dropout_offset,
                      c.dropout_seed);
     }
     if (top == -INFINITY) continue;
     for (const double each : score) sum += std::exp(each - top);
+    for (double& each : plain) plain_sum += each = std::exp(each - top);
     x.log_sum[static_cast<size_t>(row)] = top + std::log(sum);
     double* p = x.weights.data() + row * M;
     for (size_t j = 0; j < score.size(); ++j) {
@@ -268,6 +271,7 @@ inline Expected oracle(const AttentionCase& c) {
       for (int64_t a = 0; a < e; ++a) {
         const double g = c.grad_out(b, h, i, a), value = c.v(b, kh, key, a);
         x.out[static_cast<size_t>(row * e + a)] += p[j] * keep[j] * value;
+        x.plain[static_cast<size_t>(row * e + a)] += rounded(s.type, plain[j] / plain_sum * keep[j]) * value;
         grad[j] += g * value * keep[j];
         x.grad_v[static_cast<size_t>(((b * K + kh) * M + key) * e + a)] += p[j] * keep[j] * g;
       }

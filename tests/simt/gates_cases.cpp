@@ -9,9 +9,6 @@
 namespace fovea::kernels::testing {
 namespace {
 
-using cuda::MapGradients;
-using cuda::PooledGradient;
-
 constexpr std::array kTypes = {Number::float32, Number::bfloat16, Number::float16};
 
 struct MapCase {

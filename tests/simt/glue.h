@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <functional>
 #include <random>
@@ -12,6 +13,7 @@
 
 #include "fovea/tests/kernels/cases.h"
 #include "fovea/tests/simt/harness.h"
+#include "fovea/tests/support/tolerance.h"
 
 namespace fovea::testing {
 
@@ -68,6 +70,46 @@ inline void expect_close(const std::vector<at::Tensor>& got, const std::vector<a
     const double error = largest_error(got[i], exact[i]);
     expect(error <= bound, fmt::format("{}: result {}: error {} over {}", name, i, error, bound));
   }
+}
+
+// Leaves of a case, which are rounded to its own type, for a computation in another.
+inline std::vector<at::Tensor> in_type(std::vector<at::Tensor> leaves, at::ScalarType type) {
+  for (auto& leaf : leaves) {
+    if (leaf.defined()) leaf = leaf.to(type);
+  }
+  return leaves;
+}
+
+// What every case of the glue has, beside what its constructor draws from a seed.
+struct GlueCase {
+  explicit GlueCase(uint64_t seed) : type(kGpuTypes[seed % 3]) {}
+  at::ScalarType type;
+  size_t outputs = 1;  // of its results, the others are gradients
+  int64_t width = 64;  // products of a sum, for the floor of errors
+  std::string name;
+};
+
+// Seeded cases on the rows `cuda` against the formula in float64; results(case, type of computation, backend).
+template <typename Case, typename Results>
+void expect_formula(uint64_t first_seed, uint64_t count, Results results) {
+  for (uint64_t seed = first_seed; seed < first_seed + count; ++seed) {
+    shuffle_threads(seed);
+    const Case c(seed);
+    const auto exact = results(c, at::kDouble, "reference"), plain = results(c, c.type, "reference");
+    expect_close(results(c, c.type, "cuda"), plain, exact, c.outputs, c.width, c.name);
+  }
+}
+
+// f(leaf, backend), whose gradient is differentiated once more: `cuda` against the formula.
+inline void expect_second_gradient(const std::function<at::Tensor(const at::Tensor&, const char*)>& f,
+                                   const at::Tensor& at_point) {
+  const auto second = [&](const char* backend) {
+    const auto leaf = at_point.clone().requires_grad_();
+    const auto first = torch::autograd::grad({f(leaf, backend).pow(3).sum()}, {leaf}, {}, /*retain_graph=*/true,
+                                             /*create_graph=*/true)[0];
+    return torch::autograd::grad({first.pow(2).sum()}, {leaf})[0];
+  };
+  expect(relative_error(second("cuda"), second("reference")) <= 1e-4, "another slope");
 }
 
 }  // namespace fovea::testing

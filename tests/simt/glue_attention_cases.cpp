@@ -1,31 +1,27 @@
 // The way from tensors to the CUDA kernels of attention and back: outputs and gradients against the formula in float64.
-#include <torch/csrc/autograd/autograd.h>
-
 #include "fovea/modules/attention/attention.h"
 #include "fovea/modules/attention/decode.h"
-#include "fovea/modules/error.h"
 #include "fovea/tests/simt/glue.h"
-#include "fovea/tests/support/tolerance.h"
 
 namespace fovea::testing {
 namespace {
 
-struct HeadsCase {
-  explicit HeadsCase(uint64_t seed) : type(kGpuTypes[seed % 3]) {
+struct HeadsCase : GlueCase {
+  explicit HeadsCase(uint64_t seed) : GlueCase(seed) {
     Draws pick(seed);
     const int64_t B = pick({1, 2}), K = pick({1, 2}), H = K * pick({1, 1, 2});
     const int64_t N = pick({1, 2, 16, 17, 33, 49}), M = pick({N, 1, 8, 31, 50, 65});
     const int64_t d = pick({1, 8, 16, 32, 40}), e = pick({d, d, 1, 33});
-    const auto make = [&](int64_t heads, int64_t tokens, int64_t width) {
+    const auto make = [&](int64_t heads, int64_t tokens, int64_t columns) {
       switch (pick({0, 1, 2, 3})) {
         case 0:
-          return at::randn({B, tokens, heads, width}).to(type).transpose(1, 2);
+          return at::randn({B, tokens, heads, columns}).to(type).transpose(1, 2);
         case 1:
-          return at::randn({B, heads, tokens + 2, width + 3}).to(type).narrow(2, 1, tokens).narrow(3, 2, width);
+          return at::randn({B, heads, tokens + 2, columns + 3}).to(type).narrow(2, 1, tokens).narrow(3, 2, columns);
         case 2:
-          return at::randn({B, heads, width, tokens}).to(type).transpose(2, 3);
+          return at::randn({B, heads, columns, tokens}).to(type).transpose(2, 3);
         default:
-          return at::randn({B, heads, tokens, width}).to(type);
+          return at::randn({B, heads, tokens, columns}).to(type);
       }
     };
     q = make(H, N, d);
@@ -39,11 +35,11 @@ struct HeadsCase {
     args.causal_align = pick({0, 1}) == 0 ? CausalAlign::first : CausalAlign::last;
     if (pick({0, 0, 1}) == 1) args.key_lengths = on_device(at::randint(0, M + 1, {B}, at::kLong));
     if (pick({0, 0, 1}) == 1) args.scale = 0.3;
+    width = d + M;
     name = fmt::format("seed {} {} B{} H{} K{} N{} M{} d{} e{}", seed, toString(type), B, H, K, N, M, d, e);
   }
 
   std::vector<at::Tensor> results(at::ScalarType computed, const char* backend) const {
-    const auto to = [&](const at::Tensor& t) { return t.defined() && computed != type ? t.to(computed) : t; };
     return outputs_and_gradients(
         [&](const std::vector<at::Tensor>& in) -> std::vector<at::Tensor> {
           auto with = args;
@@ -51,22 +47,15 @@ struct HeadsCase {
           with.backend = backend;
           return {attention(in[0], in[1], in[2], with)};
         },
-        {to(q), to(k), to(v), to(bias)});
+        in_type({q, k, v, bias}, computed));
   }
 
-  at::ScalarType type;
   at::Tensor q, k, v, bias;
   AttentionArgs args;
-  std::string name;
 };
 
 FOVEA_CASE(AttentionGlue, EqualsTheFormulaOnSeededCases) {
-  for (uint64_t seed = 0; seed < case_count(60); ++seed) {
-    shuffle_threads(seed);
-    const HeadsCase c(seed);
-    const auto exact = c.results(at::kDouble, "reference"), plain = c.results(c.type, "reference");
-    expect_close(c.results(c.type, "cuda"), plain, exact, 1, c.q.size(3) + c.k.size(2), c.name);
-  }
+  expect_formula<HeadsCase>(0, case_count(60), std::mem_fn(&HeadsCase::results));
 }
 
 // Values that are the unit vectors show the weights: those of a call are those of its gradients.
@@ -106,20 +95,8 @@ FOVEA_CASE(AttentionGlue, DropoutIsTheSameInBothPasses) {
 FOVEA_CASE(AttentionGlue, GradientsCanBeDifferentiatedAgain) {
   at::manual_seed(3);
   const auto q = on_device(at::randn({1, 2, 5, 4})), k = on_device(at::randn({1, 2, 6, 4}));
-  const auto second = [&](const AttentionArgs& args) {
-    const auto leaf = q.clone().requires_grad_();
-    const auto first = torch::autograd::grad({attention(leaf, k, k, args).pow(3).sum()}, {leaf}, {},
-                                             /*retain_graph=*/true, /*create_graph=*/true)[0];
-    return torch::autograd::grad({first.pow(2).sum()}, {leaf})[0];
-  };
-  expect(relative_error(second({.backend = "cuda"}), second({.backend = "reference"})) <= 1e-4, "another slope");
-  std::string refused;
-  try {
-    second({.dropout = 0.5, .backend = "cuda"});
-  } catch (const Error& error) {
-    refused = error.what();
-  }
-  expect(refused == "attention: gradients of gradients with dropout", "not refused: " + refused);
+  expect_second_gradient(
+      [&](const at::Tensor& leaf, const char* backend) { return attention(leaf, k, k, {.backend = backend}); }, q);
 }
 
 FOVEA_CASE(AttentionGlue, NaNOutOfSightChangesNoBitAndHiddenRowsAreZero) {

@@ -1,18 +1,15 @@
 // The way from tensors to the CUDA kernels of windows and back: outputs and gradients against the formula in float64.
-#include <torch/csrc/autograd/autograd.h>
-
 #include "fovea/modules/window/relative_bias.h"
 #include "fovea/modules/window/window_attention.h"
 #include "fovea/tests/simt/glue.h"
-#include "fovea/tests/support/tolerance.h"
 
 namespace fovea::testing {
 namespace {
 
 enum class Bias { none, table, heads, windows };
 
-struct GridCase {
-  explicit GridCase(uint64_t seed) : type(kGpuTypes[seed % 3]) {
+struct GridCase : GlueCase {
+  explicit GridCase(uint64_t seed) : GlueCase(seed) {
     Draws pick(seed);
     args.heads = pick({1, 2, 3});
     args.window = {pick({1, 2, 3, 4, 7}), pick({1, 2, 3, 4, 7})};
@@ -20,13 +17,13 @@ struct GridCase {
     args.pad_first = pick({0, 1}) == 1;
     if (pick({0, 1, 2}) == 0) args.scale = 0.3;
     const int64_t d = pick({1, 3, 8, 16, 32}), batch = pick({1, 2}), h = pick({1, 4, 7, 9}), w = pick({2, 5, 8});
-    const int64_t width = 3 * args.heads * d, places = args.window[0] * args.window[1];
-    qkv = at::randn({batch, h, w, width}).to(type);
+    const int64_t columns = 3 * args.heads * d, places = args.window[0] * args.window[1];
+    qkv = at::randn({batch, h, w, columns}).to(type);
     if (pick({0, 1}) == 1) {  // unaligned, and strided along every dimension but the columns
-      qkv = at::randn({batch + 1, h + 2, w + 3, width + 5}).to(type);
-      qkv = qkv.narrow(0, 1, batch).narrow(1, 1, h).narrow(2, 2, w).narrow(3, 3, width);
+      qkv = at::randn({batch + 1, h + 2, w + 3, columns + 5}).to(type);
+      qkv = qkv.narrow(0, 1, batch).narrow(1, 1, h).narrow(2, 2, w).narrow(3, 3, columns);
     }
-    if (pick({0, 1}) == 1) pad_row = at::randn({width}).to(type);
+    if (pick({0, 1}) == 1) pad_row = at::randn({columns}).to(type);
     kind = static_cast<Bias>(pick({0, 1, 1, 2, 3}));
     if (kind == Bias::table) {
       bias = at::randn({(2 * args.window[0] - 1) * (2 * args.window[1] - 1), args.heads});
@@ -43,46 +40,35 @@ struct GridCase {
   }
 
   std::vector<at::Tensor> results(at::ScalarType computed, const char* backend) const {
-    const auto to = [&](const at::Tensor& t) { return t.defined() && computed != type ? t.to(computed) : t; };
     const bool each_window = kind == Bias::windows;  // a bias of every window has no gradient
     return outputs_and_gradients(
         [&](const std::vector<at::Tensor>& in) -> std::vector<at::Tensor> {
           auto with = args;
           with.backend = backend;
           with.pad_row = in[1];
-          (kind == Bias::table ? with.bias_table : with.bias) = each_window ? on_device(to(bias)) : in[2];
+          (kind == Bias::table ? with.bias_table : with.bias) = each_window ? on_device(bias.to(computed)) : in[2];
           return {window_attention(in[0], with)};
         },
-        {to(qkv), to(pad_row), each_window ? at::Tensor() : to(bias)});
+        in_type({qkv, pad_row, each_window ? at::Tensor() : bias}, computed));
   }
 
-  at::ScalarType type;
   at::Tensor qkv, pad_row, bias;
   Bias kind = Bias::none;
   WindowArgs args;
-  std::string name;
 };
 
 FOVEA_CASE(WindowGlue, EqualsTheFormulaOnSeededCases) {
-  for (uint64_t seed = 0; seed < case_count(45); ++seed) {
-    shuffle_threads(seed);
-    const GridCase c(seed);
-    const auto exact = c.results(at::kDouble, "reference"), plain = c.results(c.type, "reference");
-    expect_close(c.results(c.type, "cuda"), plain, exact, 1, 64, c.name);
-  }
+  expect_formula<GridCase>(0, case_count(45), std::mem_fn(&GridCase::results));
 }
 
 FOVEA_CASE(WindowGlue, GradientsCanBeDifferentiatedAgain) {
   at::manual_seed(3);
   const auto qkv = on_device(at::randn({1, 3, 4, 6}));
-  const auto second = [&](const char* backend) {
-    const auto leaf = qkv.clone().requires_grad_();
-    const WindowArgs args{.heads = 1, .window = {2, 2}, .shift = {1, 1}, .backend = backend};
-    const auto first = torch::autograd::grad({window_attention(leaf, args).pow(3).sum()}, {leaf}, {},
-                                             /*retain_graph=*/true, /*create_graph=*/true)[0];
-    return torch::autograd::grad({first.pow(2).sum()}, {leaf})[0];
-  };
-  expect(relative_error(second("cuda"), second("reference")) <= 1e-4, "another slope");
+  expect_second_gradient(
+      [](const at::Tensor& leaf, const char* backend) {
+        return window_attention(leaf, {.heads = 1, .window = {2, 2}, .shift = {1, 1}, .backend = backend});
+      },
+      qkv);
 }
 
 // With values of one window that are the unit vectors the output is the weights.

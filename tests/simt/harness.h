@@ -116,6 +116,12 @@ inline void write_number(Number type, double x, void* to) {
   }
 }
 
+inline double rounded(Number type, double x) {
+  unsigned char bytes[8];
+  write_number(type, x, bytes);
+  return read_number(type, bytes);
+}
+
 // Relative to the largest of a result, for sums of `width` products.
 inline double error_floor(Number type, double top, double width) {
   const double unit = type == Number::bfloat16 ? 4e-3 : type == Number::float16 ? 1e-3 : 1e-6;
@@ -210,15 +216,19 @@ class Random {
   std::normal_distribution<double> normal_;
 };
 
-// Throws unless every number is within the floor of what is expected; NaN must meet NaN.
+// Throws unless every number is within the floor of what is expected, or twice the largest error of `plain`, where that
+// is given: the same sums of weights that were rounded to the type, yet to be rounded themselves. NaN must meet NaN.
 inline void expect_near(const std::vector<double>& got, const std::vector<double>& expected, Number type, double width,
-                        const std::string& what) {
+                        const std::string& what, const std::vector<double>& plain = {}) {
   expect(got.size() == expected.size(), what + ": " + std::to_string(got.size()) + " numbers");
   double top = 0;
   for (const double x : expected) {
     if (std::isfinite(x)) top = std::max(top, std::fabs(x));
   }
-  const double bound = error_floor(type, top, width);
+  double bound = error_floor(type, top, width);
+  for (size_t i = 0; i < plain.size(); ++i) {
+    bound = std::max(bound, 2 * std::fabs(rounded(type, plain[i]) - expected[i]));
+  }
   for (size_t i = 0; i < got.size(); ++i) {
     const bool same = std::isnan(expected[i])   ? std::isnan(got[i])
                       : std::isinf(expected[i]) ? got[i] == expected[i]

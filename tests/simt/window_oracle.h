@@ -125,6 +125,7 @@ struct WindowCase {
 
 struct WindowExpected {
   std::vector<double> out, grad_qkv, grad_pad, grad_bias, grad_table;
+  std::vector<double> plain;  // out of scores and weights that were rounded to the type, as the formula's are
 };
 
 // Token (row · width + column) that stands at a place of the padded and rolled grid; −1: padding.
@@ -149,8 +150,8 @@ inline WindowExpected oracle(const WindowCase& k) {
   const WindowCall c = k.sizes();
   const int64_t C = c.channels(), P = c.places(), d = s.head_width, H = s.heads;
   const auto zeros = [](int64_t n) { return std::vector<double>(static_cast<size_t>(n), 0.0); };
-  WindowExpected x{zeros(k.tokens() * C), zeros(k.tokens() * 3 * C), zeros(3 * C), zeros(H * P * P),
-                   zeros(k.table_rows() * H)};
+  WindowExpected x{zeros(k.tokens() * C), zeros(k.tokens() * 3 * C), zeros(3 * C),
+                   zeros(H * P * P),      zeros(k.table_rows() * H), zeros(k.tokens() * C)};
   for (int64_t at = 0; at < s.batch * c.windows() * H; ++at) {
     const int64_t h = at % H, window = at / H % c.windows(), b = at / H / c.windows();
     std::vector<int64_t> token, slice;
@@ -175,12 +176,13 @@ inline WindowExpected oracle(const WindowCase& k) {
       }
     };
     for (int64_t i = 0; i < P; ++i) {
-      auto p = zeros(P), grad = zeros(P);
-      double top = -INFINITY, sum = 0, shared = 0;
+      auto p = zeros(P), plain = zeros(P), grad = zeros(P);
+      double top = -INFINITY, sum = 0, plain_sum = 0, shared = 0;
       for (int64_t j = 0; j < P; ++j) {
         double score = 0;
         for (int64_t a = 0; a < d; ++a) score += get(0, i, a) * get(1, j, a);
         score *= c.scale;
+        const double of_places = score;
         if (k.has_table()) score += k.bias[k.table_row(i, j) * H + h];
         if (s.bias == BiasKind::heads) score += k.bias[(h * P + i) * P + j];
         if (s.bias == BiasKind::windows) {
@@ -189,9 +191,11 @@ inline WindowExpected oracle(const WindowCase& k) {
           score -= 100;
         }
         p[static_cast<size_t>(j)] = score;
+        plain[static_cast<size_t>(j)] = rounded(s.type, rounded(s.type, of_places) + (score - of_places));
         top = std::max(top, score);
       }
       for (double& each : p) sum += each = std::exp(each - top);
+      for (double& each : plain) plain_sum += each = std::exp(each - top);
       const int64_t t = token[static_cast<size_t>(i)], row = (b * s.height * s.width + t) * C + h * d;
       const auto grad_out = [&](int64_t a) { return t < 0 ? 0.0 : k.grad_out[row + a]; };
       for (int64_t j = 0; j < P; ++j) {
@@ -200,7 +204,11 @@ inline WindowExpected oracle(const WindowCase& k) {
             kept(c.dropout, {static_cast<uint64_t>(i), static_cast<uint64_t>(j), static_cast<uint64_t>(at)}, c.offset,
                  c.seed);
         for (int64_t a = 0; a < d; ++a) {
-          if (t >= 0) x.out[static_cast<size_t>(row + a)] += weight * keep * get(2, j, a);
+          if (t >= 0) {
+            x.out[static_cast<size_t>(row + a)] += weight * keep * get(2, j, a);
+            x.plain[static_cast<size_t>(row + a)] +=
+                rounded(s.type, plain[static_cast<size_t>(j)] / plain_sum * keep) * get(2, j, a);
+          }
           grad[static_cast<size_t>(j)] += keep * grad_out(a) * get(2, j, a);
           add(2, j, a, weight * keep * grad_out(a));
         }

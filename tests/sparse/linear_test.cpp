@@ -10,6 +10,7 @@
 #include "fovea/tests/attention/oracle.h"
 #include "fovea/tests/attention/vectors.h"
 #include "fovea/tests/sparse/growth.h"
+#include "fovea/tests/sparse/recorded.h"
 #include "fovea/tests/support/gradcheck.h"
 #include "fovea/tests/support/tolerance.h"
 
@@ -84,6 +85,10 @@ TEST(LinearAttention, RecordsTheWeightsThatItNeverHolds) {
     EXPECT_EQ(some.maps().at(0).weights.sizes(), at::IntArrayRef({2, 2, 2, 9}));
     linear_attention(q, k, v, args);
     EXPECT_LE(relative_error(some.maps().at(1).weights, weights.index_select(2, at::tensor({7, 2}))), 1e-6);
+    const AttentionRecorder graded(*layer, {.queries = {7, 2}, .gradients = true});
+    const auto grad = at::randn_like(plain);
+    linear_attention(q.clone().requires_grad_(true), k, v, args).backward(grad);
+    expect_gradient_of_weights(graded.maps().at(0), grad, v * mask.view({2, 1, 9, 1}));
   }
 }
 

@@ -10,6 +10,7 @@
 #include "fovea/tests/attention/oracle.h"
 #include "fovea/tests/attention/vectors.h"
 #include "fovea/tests/sparse/growth.h"
+#include "fovea/tests/sparse/recorded.h"
 #include "fovea/tests/support/gradcheck.h"
 #include "fovea/tests/support/multiply_adds.h"
 #include "fovea/tests/support/tolerance.h"
@@ -148,6 +149,11 @@ TEST(SparseAttention, NaNInMaskedKeysAndRecordingChangeNothing) {
   const auto weights = recorder.maps()[0].weights;  // [1,2,2,20]
   const auto finite = at::where(at::isfinite(v), v, at::zeros({}));
   EXPECT_LE(relative_error(at::matmul(weights, finite), plain.index_select(2, at::tensor({3, 6}, at::kLong))), 1e-5);
+  const AttentionRecorder graded(*module, {.queries = {3, 6}, .gradients = true});
+  const auto grad = at::randn_like(plain);
+  sparse_attention(q.clone().requires_grad_(true), k, v, layout, {.key_mask = key_mask, .module = module.get()})
+      .backward(grad);
+  expect_gradient_of_weights(graded.maps().at(0), grad, at::where(key_mask.view({1, 1, 20, 1}), v, at::zeros({})));
   EXPECT_THAT(error_of([&] { sparse_attention(q.narrow(2, 0, 19), k, v, layout); }),
               AllOf(StartsWith("3: "), HasSubstr("[1,2,19,4]")));
   EXPECT_THAT(error_of([&] { sparse_attention(q, k, v, layout, {.key_mask = key_mask.narrow(1, 0, 5)}); }),

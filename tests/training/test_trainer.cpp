@@ -60,7 +60,8 @@ Recipe small_recipe(OptimizerKind kind = OptimizerKind::adamw) {
 }
 
 TrainOptions options_for(const fs::path& output, const Recipe& recipe = small_recipe()) {
-  return {.output = output, .model = "small", .recipe = recipe, .preprocess = patterns_preprocessing(), .seed = 5};
+  return {
+      .run = {.output = output, .recipe = recipe, .seed = 5}, .model = "small", .preprocess = patterns_preprocessing()};
 }
 
 std::string bytes_of(const fs::path& file) {
@@ -84,7 +85,7 @@ class Trainer : public ::testing::Test {
   // Trains until `stop_after` steps are done (0: to the end).
   TrainResult train(ImageModel& model, TrainOptions options, int64_t stop_after = 0) {
     std::atomic<bool> stop{false};
-    options.stop = &stop;
+    options.run.stop = &stop;
     return train_classifier(model, {.train = data_, .test = &test_}, options,
                             {.on_step = [&](const StepReport& report) { stop = report.step == stop_after; }});
   }
@@ -101,7 +102,7 @@ TEST_F(Trainer, LearnsSixtyFourPicturesByHeart) {
     recipe.augment = {};
     std::vector<double> losses;
     TrainOptions options = options_for(folder_ / "heart", recipe);
-    options.force = true;
+    options.run.force = true;
     train_classifier(*model, {.train = data}, options,
                      {.on_epoch = [&](const EpochReport& report) { losses.push_back(report.train_loss); }});
     EXPECT_EQ(losses.size(), 40u);
@@ -121,14 +122,14 @@ TEST_F(Trainer, ResumesToTheSameBytes) {
       // Six steps an epoch: within an epoch, at its end, at the last step.
       for (const int64_t stop : {1, 4, 6, 13, 17}) {
         TrainOptions options = options_for(folder / fmt::format("stop{}", stop), small_recipe(kind));
-        options.resume = true;  // an empty folder starts fresh
+        options.run.resume = true;  // an empty folder starts fresh
         const TrainResult first = train(*make(1), options, stop);
         EXPECT_TRUE(first.interrupted);
         EXPECT_EQ(first.steps, stop);
         const TrainResult second = train(*make(99), options);  // another start, which the state replaces
         EXPECT_EQ(second.steps, 18);
-        EXPECT_EQ(bytes_of(options.output / "model.safetensors"), expected) << "stopped at step " << stop;
-        EXPECT_EQ(bytes_of(options.output / "log.csv"), bytes_of(folder / "whole/log.csv"));
+        EXPECT_EQ(bytes_of(options.run.output / "model.safetensors"), expected) << "stopped at step " << stop;
+        EXPECT_EQ(bytes_of(options.run.output / "log.csv"), bytes_of(folder / "whole/log.csv"));
       }
     }
   }
@@ -137,8 +138,8 @@ TEST_F(Trainer, ResumesToTheSameBytes) {
 TEST_F(Trainer, TheSeedDecides) {
   TrainOptions options = options_for(folder_ / "a");
   train(*small_vit(), options);
-  options.output = folder_ / "b";
-  options.seed = 6;
+  options.run.output = folder_ / "b";
+  options.run.seed = 6;
   train(*small_vit(), options);
   EXPECT_NE(bytes_of(folder_ / "a/model.safetensors"), bytes_of(folder_ / "b/model.safetensors"));
 }
@@ -148,7 +149,7 @@ TEST_F(Trainer, RecomputingBlocksTrainsTheSameBytes) {
   std::vector<int64_t> allocated;
   for (const char* name : {"a", "b"}) {
     TrainOptions options = options_for(folder_ / name);
-    options.recompute = *name == 'b';
+    options.run.recompute = *name == 'b';
     const auto model = small_vit();
     const testing::AllocatedBytes counted;
     train(*model, options);
@@ -161,13 +162,13 @@ TEST_F(Trainer, RecomputingBlocksTrainsTheSameBytes) {
 TEST_F(Trainer, AFinishedRunIsLeftAsItIs) {
   TrainOptions options = options_for(folder_ / "run");
   const TrainResult first = train(*small_vit(), options);
-  const std::string bytes = bytes_of(options.output / "model.safetensors");
-  options.resume = true;
+  const std::string bytes = bytes_of(options.run.output / "model.safetensors");
+  options.run.resume = true;
   const auto again = small_vit(9);
   const TrainResult second = train(*again, options);
   EXPECT_EQ(second.steps, first.steps);
   EXPECT_EQ(second.test->correct, first.test->correct);
-  EXPECT_EQ(bytes_of(options.output / "model.safetensors"), bytes);
+  EXPECT_EQ(bytes_of(options.run.output / "model.safetensors"), bytes);
 }
 
 TEST_F(Trainer, LeavesTheAveragedWeightsThatItWrote) {
@@ -176,22 +177,23 @@ TEST_F(Trainer, LeavesTheAveragedWeightsThatItWrote) {
   const TrainResult result = train(*model, options);
   EXPECT_FALSE(model->module().is_training());
   EXPECT_EQ(evaluate(*model, test_, options.preprocess).correct, result.test->correct);
-  const StateDict written = load_state_dict(options.output / "model.safetensors");
+  const StateDict written = load_state_dict(options.run.output / "model.safetensors");
   for (const auto& parameter : model->module().named_parameters()) {
     ASSERT_NE(written.find(parameter.key()), nullptr) << parameter.key();
     EXPECT_TRUE(written.find(parameter.key())->equal(parameter.value())) << parameter.key();
   }
   EXPECT_EQ(written.find("num_batches_tracked"), nullptr);
-  EXPECT_EQ(bytes_of(options.output / "log.csv").substr(0, 48), "epoch,step,train_loss,test_correct,test_total\n1,");
+  EXPECT_EQ(bytes_of(options.run.output / "log.csv").substr(0, 48),
+            "epoch,step,train_loss,test_correct,test_total\n1,");
 }
 
 TEST_F(Trainer, RefusesToResumeAnotherRun) {
   TrainOptions options = options_for(folder_ / "run");
   train(*small_vit(), options, 4);
-  options.resume = true;
-  options.seed = 6;
+  options.run.resume = true;
+  options.run.seed = 6;
   expect_refused(ErrorKind::usage, "the run there has seed 5, not 6", [&] { train(*small_vit(), options); });
-  options.seed = 5;
+  options.run.seed = 5;
   options.model = "other";
   expect_refused(ErrorKind::usage, "the run there has model small, not other", [&] { train(*small_vit(), options); });
   options.model = "small";
@@ -203,35 +205,35 @@ TEST_F(Trainer, ReplacesARunOnlyByForce) {
   train(*small_vit(), options);
   expect_refused(ErrorKind::usage, "--resume goes on with it, --force replaces it",
                  [&] { train(*small_vit(), options); });
-  options.force = true;
-  options.seed = 6;
+  options.run.force = true;
+  options.run.seed = 6;
   EXPECT_EQ(train(*small_vit(), options, 2).steps, 2);
-  options.resume = true;
+  options.run.resume = true;
   EXPECT_EQ(train(*small_vit(), options).steps, 18);  // that of the new run
 }
 
 TEST_F(Trainer, GoesOnFromTheOlderStateWhereTheNewestIsDamaged) {
   TrainOptions options = options_for(folder_ / "run");
   train(*small_vit(), options);
-  const std::string expected = bytes_of(options.output / "model.safetensors");
+  const std::string expected = bytes_of(options.run.output / "model.safetensors");
   for (const char* slot : {"state.0.safetensors", "state.1.safetensors"}) {
-    std::string damaged = bytes_of(options.output / slot);
+    std::string damaged = bytes_of(options.run.output / slot);
     damaged.back() = static_cast<char>(damaged.back() ^ 1);
-    const std::string whole = bytes_of(options.output / slot);
-    test::write(options.output / slot, damaged);
-    options.resume = true;
+    const std::string whole = bytes_of(options.run.output / slot);
+    test::write(options.run.output / slot, damaged);
+    options.run.resume = true;
     EXPECT_EQ(train(*small_vit(3), options).steps, 18);
-    EXPECT_EQ(bytes_of(options.output / "model.safetensors"), expected);
-    test::write(options.output / slot, whole);
+    EXPECT_EQ(bytes_of(options.run.output / "model.safetensors"), expected);
+    test::write(options.run.output / slot, whole);
   }
 }
 
 TEST_F(Trainer, NamesTheStepThatIsNoNumberAndKeepsTheLastGoodState) {
   TrainOptions options = options_for(folder_ / "run");
-  options.save_every = 2;
+  options.run.save_every = 2;
   const auto model = small_vit();
   std::atomic<bool> stop{false};
-  options.stop = &stop;
+  options.run.stop = &stop;
   const auto poison = [&](const StepReport& report) {
     if (report.step != 7) return;
     const at::NoGradGuard no_grad;
@@ -239,9 +241,9 @@ TEST_F(Trainer, NamesTheStepThatIsNoNumberAndKeepsTheLastGoodState) {
   };
   expect_refused(ErrorKind::numeric, "train: loss is nan at step 8 (epoch 2); saved state: step 6",
                  [&] { train_classifier(*model, {.train = data_, .test = &test_}, options, {.on_step = poison}); });
-  const StateDict kept = load_state_dict(options.output / "model.safetensors");
+  const StateDict kept = load_state_dict(options.run.output / "model.safetensors");
   for (const auto& [name, tensor] : kept) EXPECT_TRUE(tensor.isfinite().all().item<bool>()) << name;
-  options.resume = true;
+  options.run.resume = true;
   EXPECT_EQ(train(*small_vit(), options).steps, 18);
 }
 
@@ -270,7 +272,7 @@ TEST_F(Trainer, LearnsFromATeacherWhereLabelsSayNothing) {
   const auto pupil = small_vit();
   train_classifier(*pupil, {.train = lies}, options);
   EXPECT_EQ(evaluate(*pupil, data_, patterns_preprocessing()).correct, data_.size());
-  options.resume = true;
+  options.run.resume = true;
   options.teacher = nullptr;
   expect_refused(ErrorKind::usage, "the run there has teacher teacher 1, not none",
                  [&] { train_classifier(*pupil, {.train = lies}, options); });
@@ -306,7 +308,7 @@ TEST_F(Trainer, RefusesWhatCannotWorkBeforeTheFirstStep) {
 TEST_F(Trainer, APartialBatchOfOnePictureDoesNotHappen) {
   const Patterns data(9);
   TrainOptions options = options_for(folder_ / "run");
-  options.recipe.batch_size = 8;  // nine pictures: 4 and 5
+  options.run.recipe.batch_size = 8;  // nine pictures: 4 and 5
   EXPECT_EQ(train_classifier(*small_resnet(), {.train = data}, options).steps, 6);
 }
 

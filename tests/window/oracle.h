@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <functional>
 #include <random>
 #include <string>
 #include <vector>
@@ -51,7 +52,12 @@ struct OracleResult {
   at::Tensor weights;  // fp64 [B·windows,H,W²,W²]
 };
 
-inline OracleResult oracle(const at::Tensor& qkv, const WindowArgs& args, const WindowLayout& l) {
+// What dropout multiplies a weight with: of a head, counted over all windows, row and column.
+using Factor = std::function<double(int64_t head, int64_t row, int64_t column)>;
+
+inline OracleResult oracle(
+    const at::Tensor& qkv, const WindowArgs& args, const WindowLayout& l,
+    const Factor& factor = [](int64_t, int64_t, int64_t) { return 1.0; }) {
   const auto wide = [](const at::Tensor& t) { return t.detach().to(at::kDouble).contiguous(); };
   const auto in = wide(qkv);
   const auto x = in.accessor<double, 4>();
@@ -99,7 +105,10 @@ inline OracleResult oracle(const at::Tensor& qkv, const WindowArgs& args, const 
           if (token.y < 0) continue;
           for (int64_t c = 0; c < d; ++c) {
             double mixed = 0;
-            for (int64_t j = 0; j < places; ++j) mixed += p[j] / sum * value(j, 2, head, c);
+            for (int64_t j = 0; j < places; ++j) {
+              const int64_t number = (b * rows * columns + window) * heads + head;
+              mixed += p[j] / sum * factor(number, i, j) * value(j, 2, head, c);
+            }
             output[b][token.y][token.x][head * d + c] = mixed;
           }
         }

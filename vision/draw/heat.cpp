@@ -34,7 +34,8 @@ void draw_color_bar(cv::Mat& canvas, const Layout& layout, const Heat& heat, con
     put_text(canvas, text, right + 1.5 * length, y, {.em = layout.em * 0.9});
     widest = std::max(widest, text_width(text, layout.em * 0.9));
   }
-  const std::string label = heat.unit + (options.range ? " (fixed scale)" : " (least to greatest of this map)");
+  const std::string label =
+      heat.unit + " (" + (options.range ? options.range_name : "least to greatest of this map") + ")";
   const double room = static_cast<double>(bar.height);
   const double em = layout.em * std::min(0.9, 0.9 * room / text_width(label, layout.em * 0.9));
   put_text(canvas, label, right + 1.5 * length + widest + layout.em, bar.top + room / 2, {.em = em, .upward = true});
@@ -52,7 +53,8 @@ Image draw_heat(const Image& original, const Heat& heat, const OverlayOptions& o
   require(seen.width > 0 && seen.height > 0, ErrorKind::usage,
           "draw_heat: expected a rectangle of positive size, got {}x{}", seen.width, seen.height);
 
-  const Layout layout = overlay_layout(original.width, original.height, {options.title, heat.description});
+  const Layout layout =
+      overlay_layout(original.width, original.height, {options.title, heat.description}, options.one_line);
   const Scale scale = scale_of(heat, options);
   Image result = blank_image(layout.width, layout.height);
   cv::Mat canvas = view(result);

@@ -27,6 +27,8 @@ struct OverlayOptions {
                                                     // the least and greatest of this map unless given
   std::optional<Rectangle> mark = {};               // a place to outline, in pixels of the original
   bool contours = false;                            // lines where the heat is that of the colour bar's inner ticks
+  std::string range_name = "fixed scale";           // what `range` is, in the label of the colour bar
+  bool one_line = false;  // lines of the title are cut to the width, so that pictures of one size stay of one size
 };
 
 // One number for each cell of a grid over the picture.

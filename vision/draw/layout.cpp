@@ -16,7 +16,8 @@ int64_t pixels(double em, double size) {
 
 }  // namespace
 
-Layout lay_out(int64_t width, int64_t height, const PanelSize& panel, const std::vector<std::string>& title) {
+Layout lay_out(int64_t width, int64_t height, const PanelSize& panel, const std::vector<std::string>& title,
+               bool one_line) {
   Layout layout;
   const int64_t longer = std::max(width, height);
   layout.factor = longer >= kLeastSide ? 1 : (kLeastSide + longer - 1) / longer;
@@ -31,7 +32,11 @@ Layout lay_out(int64_t width, int64_t height, const PanelSize& panel, const std:
   const int64_t content = std::max(em(14), picture_width + em(panel.left) + em(panel.width) + em(panel.right));
   layout.title.clear();
   for (const std::string& line : title) {
-    const auto wrapped = wrap_text(line, layout.em, static_cast<double>(content));
+    const auto room = static_cast<double>(content);
+    auto wrapped = wrap_text(line, layout.em, room);
+    if (one_line && wrapped.size() > 1) {
+      wrapped = {wrap_text(line, layout.em, room - text_width(" ...", layout.em)).front() + " ..."};
+    }
     layout.title.insert(layout.title.end(), wrapped.begin(), wrapped.end());
   }
   const int64_t top = margin + em(kLineHeight * static_cast<double>(layout.title.size())) + em(0.3);
@@ -44,9 +49,9 @@ Layout lay_out(int64_t width, int64_t height, const PanelSize& panel, const std:
   return layout;
 }
 
-Layout overlay_layout(int64_t width, int64_t height, const std::vector<std::string>& title) {
+Layout overlay_layout(int64_t width, int64_t height, const std::vector<std::string>& title, bool one_line) {
   // at the right: ticks, numbers, and the label along the bar
-  return lay_out(width, height, {.width = 1.2, .height = 16, .left = 1, .right = 7, .bottom = 0.2}, title);
+  return lay_out(width, height, {.width = 1.2, .height = 16, .left = 1, .right = 7, .bottom = 0.2}, title, one_line);
 }
 
 Layout bars_layout(int64_t width, int64_t height, const std::vector<std::string>& title) {

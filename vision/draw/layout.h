@@ -34,11 +34,13 @@ struct PanelSize {
   double bottom = 0;
 };
 
-// Text grows with the picture: 12 pixels at 448, 111 at 4000.
-Layout lay_out(int64_t width, int64_t height, const PanelSize& panel, const std::vector<std::string>& title);
+// Text grows with the picture: 12 pixels at 448, 111 at 4000. one_line: each line of the title is cut where it would
+// be wrapped, so that the height does not depend on it.
+Layout lay_out(int64_t width, int64_t height, const PanelSize& panel, const std::vector<std::string>& title,
+               bool one_line = false);
 
 // The panel of draw_overlay is its colour bar.
-Layout overlay_layout(int64_t width, int64_t height, const std::vector<std::string>& title);
+Layout overlay_layout(int64_t width, int64_t height, const std::vector<std::string>& title, bool one_line = false);
 
 // The panel of draw_bars is the field of its chart.
 Layout bars_layout(int64_t width, int64_t height, const std::vector<std::string>& title);

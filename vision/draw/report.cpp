@@ -9,6 +9,7 @@
 #include "fovea/modules/attention/diagnostics.h"
 #include "fovea/modules/error.h"
 #include "fovea/vision/draw/draw.h"
+#include "fovea/vision/draw/page.h"
 #include "fovea/vision/explain/attention_heat.h"
 #include "fovea/vision/explain/flow.h"
 #include "fovea/vision/explain/stitch_windows.h"
@@ -17,7 +18,6 @@
 namespace fovea {
 
 extern const char* const report_html;  // files of draw/web, by CMake
-extern const char* const viewer_css;
 extern const char* const viewer_js;
 
 namespace {
@@ -27,24 +27,7 @@ using Json = nlohmann::ordered_json;
 constexpr int64_t longest_side = 1024;  // pixels of a picture in the page
 constexpr int64_t enlarged_below = 448;
 
-std::string base64(const void* data, size_t size) {
-  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const auto* bytes = static_cast<const uint8_t*>(data);
-  std::string text;
-  text.reserve((size + 2) / 3 * 4);
-  for (size_t i = 0; i < size; i += 3) {
-    uint32_t group = bytes[i] << 16;
-    if (i + 1 < size) group |= bytes[i + 1] << 8;
-    if (i + 2 < size) group |= bytes[i + 2];
-    text += digits[group >> 18];
-    text += digits[group >> 12 & 63];
-    text += i + 1 < size ? digits[group >> 6 & 63] : '=';
-    text += i + 2 < size ? digits[group & 63] : '=';
-  }
-  return text;
-}
-
-std::string base64(const at::Tensor& tensor) {
+std::string base64_of(const at::Tensor& tensor) {
   const at::Tensor whole = tensor.contiguous();
   return base64(whole.const_data_ptr(), whole.nbytes());
 }
@@ -72,7 +55,7 @@ Json heat_json(const ReportHeat& heat) {
                {"w", values.size(1)},
                {"low", values.min().item<double>()},
                {"high", values.max().item<double>()},
-               {"values", base64(in_steps(values, values.min(), values.max()))}};
+               {"values", base64_of(in_steps(values, values.min(), values.max()))}};
   if (heat.score) {
     json["deletion"] = heat.score->deletion;
     json["insertion"] = heat.score->insertion;
@@ -114,11 +97,11 @@ Json layer_json(const AttentionMap& map) {
           {"heads", heads},
           {"begins", map.window > 0 || map.grid.prefix == 0 ? "mean of all points" : "view of CLS"},
           {"places", between.tokens.size(1)},
-          {"start", base64(in_steps(start, zero, start_tops))},
-          {"starts", base64(start_tops)},
-          {"rows", base64(in_steps(between.rows, zero, tops))},
-          {"tops", base64(tops)},
-          {"tokens", base64(between.tokens.to(at::kShort))}};
+          {"start", base64_of(in_steps(start, zero, start_tops))},
+          {"starts", base64_of(start_tops)},
+          {"rows", base64_of(in_steps(between.rows, zero, tops))},
+          {"tops", base64_of(tops)},
+          {"tokens", base64_of(between.tokens.to(at::kShort))}};
 }
 
 Json heads_json(const AttentionMap& map) {
@@ -131,12 +114,6 @@ Json heads_json(const AttentionMap& map) {
     twins += head.twin.has_value();
   }
   return {{"layer", map.path}, {"entropy", entropy}, {"idle", idle}, {"twins", twins}};
-}
-
-std::string as_data_url(const Image& picture) {
-  const bool small = std::max(picture.width, picture.height) < enlarged_below;
-  const std::string bytes = small ? encode_png(picture) : encode_jpeg(picture);
-  return fmt::format("data:image/{};base64,{}", small ? "png" : "jpeg", base64(bytes.data(), bytes.size()));
 }
 
 Json image_json(const ReportImage& image) {
@@ -161,7 +138,7 @@ Json image_json(const ReportImage& image) {
                {"width", picture.width * factor},
                {"height", picture.height * factor},
                {"enlarge", factor > 1},
-               {"picture", as_data_url(picture)},
+               {"picture", factor > 1 ? png_url(picture) : jpeg_url(picture)},
                {"seen", shares_of(image.seen)},
                {"captioner", image.captioner},
                {"wordsSeen", shares_of(image.words_seen)},
@@ -187,24 +164,16 @@ Json image_json(const ReportImage& image) {
   return json;
 }
 
-// "</script>" in a label must not end the element that holds the data.
-std::string inside_script(std::string text) {
-  for (size_t at = text.find('<'); at != std::string::npos; at = text.find('<', at)) text.replace(at, 1, "\\u003c");
-  return text;
-}
-
 }  // namespace
 
 std::string html_report(const std::string& about, const std::vector<ReportImage>& images) {
   Json data = {{"about", about}, {"images", Json::array()}};
   for (const ReportImage& image : images) data["images"].push_back(image_json(image));
   std::string page = report_html;
-  const auto fill = [&](const std::string& mark, const std::string& text) {
-    page.replace(page.find(mark), mark.size(), text);
-  };
-  fill("/*STYLE*/", viewer_css);
-  fill("/*SCRIPT*/", viewer_js);
-  fill("/*DATA*/", inside_script(data.dump(-1, ' ', false, Json::error_handler_t::replace)));  // may hold any text
+  fill_in(page, "/*STYLE*/", viewer_css);
+  fill_in(page, "/*SCRIPT*/", viewer_js);
+  fill_in(page, "/*DATA*/",
+          inside_script(data.dump(-1, ' ', false, Json::error_handler_t::replace)));  // may hold any text
   return page;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
 
 #include "fovea/vision/draw/canvas.h"
 
@@ -47,6 +48,18 @@ void PixelSurface::text(const std::string& text, double x, double y, const TextS
   put_text(canvas, text, x, y, style);
 }
 
+void PixelSurface::line(const std::vector<PlotPoint>& points, const Color& color, const std::string&) {
+  constexpr int bits = 4;  // of fractions of a pixel
+  std::vector<cv::Point> places;
+  for (const PlotPoint& point : points) {
+    // OpenCV's pixels have their centres at whole numbers.
+    places.emplace_back(static_cast<int>(std::lround((point.x - 0.5) * (1 << bits))),
+                        static_cast<int>(std::lround((point.y - 0.5) * (1 << bits))));
+  }
+  cv::polylines(view(image_), places, /*isClosed=*/false, cv::Scalar(color[0], color[1], color[2]), 2, cv::LINE_AA,
+                bits);
+}
+
 SvgSurface::SvgSurface(double width, double height)
     : body_(fmt::format(
           "<!-- written by fovea -->\n<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" "
@@ -67,6 +80,13 @@ void SvgSurface::text(const std::string& text, double x, double y, const TextSty
       "<text x=\"{:.2f}\" y=\"{:.2f}\" font-size=\"{:.2f}\" text-anchor=\"{}\" dominant-baseline=\"central\" "
       "fill=\"{}\"{}>{}</text>\n",
       x, y, style.em, anchor, hex(style.color), turn, escaped(text));
+}
+
+void SvgSurface::line(const std::vector<PlotPoint>& points, const Color& color, const std::string& name) {
+  body_ += fmt::format("<polyline fill=\"none\" stroke=\"{}\" stroke-width=\"2\" points=\"", hex(color));
+  for (const PlotPoint& point : points) body_ += fmt::format("{:.2f},{:.2f} ", point.x, point.y);
+  body_.back() = '"';
+  body_ += fmt::format("><title>{}</title></polyline>\n", escaped(name));
 }
 
 }  // namespace fovea

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "fovea/vision/draw/text.h"
 #include "fovea/vision/image/image.h"
@@ -12,12 +13,19 @@ namespace fovea {
 
 using Color = std::array<uint8_t, 3>;  // RGB
 
+struct PlotPoint {
+  double x = 0;
+  double y = 0;
+};
+
 class Surface {
  public:
   virtual ~Surface() = default;
   virtual void fill(double left, double top, double width, double height, const Color& color) = 0;
   // A line whose middle is at y, as put_text.
   virtual void text(const std::string& text, double x, double y, const TextStyle& style) = 0;
+  // Through the points, two pixels wide; the name is for readers of the document.
+  virtual void line(const std::vector<PlotPoint>& points, const Color& color, const std::string& name) = 0;
 };
 
 // White pixels.
@@ -26,6 +34,7 @@ class PixelSurface : public Surface {
   PixelSurface(double width, double height);
   void fill(double left, double top, double width, double height, const Color& color) override;
   void text(const std::string& text, double x, double y, const TextStyle& style) override;
+  void line(const std::vector<PlotPoint>& points, const Color& color, const std::string& name) override;
   const Image& image() const { return image_; }
 
  private:
@@ -38,6 +47,7 @@ class SvgSurface : public Surface {
   SvgSurface(double width, double height);
   void fill(double left, double top, double width, double height, const Color& color) override;
   void text(const std::string& text, double x, double y, const TextStyle& style) override;
+  void line(const std::vector<PlotPoint>& points, const Color& color, const std::string& name) override;
   std::string document() const { return body_ + "</svg>\n"; }
 
  private:

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "fovea/modules/error.h"
@@ -49,7 +50,8 @@ std::vector<double> curve(ImageModel& model, const at::Tensor& from, const at::T
     const auto logits = model.forward(at::cat(pictures)).to(at::kCPU, at::kFloat);
     require(target >= 0 && target < logits.size(1), ErrorKind::usage, "class {}: the model has classes 0…{}", target,
             logits.size(1) - 1);
-    const auto scores = logits.softmax(1).select(1, target).contiguous();
+    const auto all = options.multi_label ? logits.sigmoid() : logits.softmax(1);
+    const auto scores = all.select(1, target).contiguous();
     probabilities.insert(probabilities.end(), scores.const_data_ptr<float>(),
                          scores.const_data_ptr<float>() + scores.numel());
   }
@@ -129,6 +131,13 @@ std::vector<std::string> randomise_last_layers(torch::nn::Module& model, int64_t
     }
   }
   return paths;
+}
+
+std::shared_ptr<torch::nn::Module> randomised_copy(ImageModel& model, uint64_t seed) {
+  auto copy = model.module().clone();
+  randomise_last_layers(*copy, std::numeric_limits<int64_t>::max(), seed);
+  copy->eval();
+  return copy;
 }
 
 }  // namespace fovea

@@ -13,9 +13,10 @@
 namespace fovea {
 
 struct FaithfulnessOptions {
-  int64_t steps = 20;  // parts that the picture is taken away in, or put back in, hottest first
-  int64_t batch = 8;   // pictures that go through the network at once
-  double blur = 0.05;  // of the picture that insertion starts from: Gaussian σ as a share of the shorter side
+  int64_t steps = 20;        // parts that the picture is taken away in, or put back in, hottest first
+  int64_t batch = 8;         // pictures that go through the network at once
+  double blur = 0.05;        // of the picture that insertion starts from: Gaussian σ as a share of the shorter side
+  bool multi_label = false;  // classes do not exclude each other: their probabilities are sigmoids, not softmax
 };
 
 struct Faithfulness {
@@ -46,5 +47,8 @@ double agreement(const at::Tensor& a, const at::Tensor& b);
 // Adebayo et al., Sanity Checks for Saliency Maps, 2018, https://arxiv.org/abs/1810.03292
 // Returns the paths of the layers. Throws Error(usage) for a negative count.
 std::vector<std::string> randomise_last_layers(torch::nn::Module& model, int64_t count, uint64_t seed);
+
+// A copy of the network with every layer randomised so, in evaluation mode; an ImageModel too.
+std::shared_ptr<torch::nn::Module> randomised_copy(ImageModel& model, uint64_t seed);
 
 }  // namespace fovea

@@ -69,27 +69,41 @@ std::shared_ptr<ImageModel> fashion_swin(const char*, const BuildArgs& args) {
 }
 
 // Places of 16 pixels.
+const ResNetOptions scenes_trunk = {.block = ResNetBlock::basic,
+                                    .depths = {1, 2, 2},
+                                    .widths = {48, 96, 192},
+                                    .reduction = 8,
+                                    .stem = ResNetStem::deep,
+                                    .stem_width = 32,
+                                    .at_places = true};
+
 std::shared_ptr<ImageModel> scenes_resnet(const char* slot, const BuildArgs& args) {
-  return residual({.block = ResNetBlock::basic,
-                   .depths = {1, 2, 2},
-                   .widths = {48, 96, 192},
-                   .reduction = 8,
-                   .stem = ResNetStem::deep,
-                   .stem_width = 32},
-                  slot, args);
+  return residual(scenes_trunk, slot, args);
 }
 
+std::shared_ptr<ImageModel> trunk_of_scenes(int64_t in_channels) {
+  ResNetOptions options = scenes_trunk;
+  options.slot = "cbam";
+  options.in_channels = in_channels;
+  options.num_classes = 0;
+  return std::make_shared<ResNetImpl>(options);
+}
+
+// On the convolutions of scenes_resnet.
 std::shared_ptr<ImageModel> scenes_vit(const char*, const BuildArgs& args) {
   return std::make_shared<VitImpl>(VitOptions{.image_size = args.image_size,
                                               .patch = 16,
                                               .dim = 192,
-                                              .depth = 5,
+                                              .depth = 4,
                                               .heads = 6,
                                               .in_channels = args.in_channels,
                                               .num_classes = args.info.num_classes,
                                               .class_token = false,
                                               .pool = VitPool::average,
-                                              .conv_stem = true});
+                                              .sinusoidal_start = true,
+                                              .at_places = true,
+                                              .backbone = trunk_of_scenes,
+                                              .backbone_channels = scenes_trunk.widths.back()});
 }
 
 struct Row {
@@ -98,16 +112,17 @@ struct Row {
   const char* slot;  // of a ResNet
   const PreprocessOptions& pixels;
   int64_t classes;
+  bool multi_label;
   std::shared_ptr<ImageModel> (*build)(const char* slot, const BuildArgs&);
 };
 
 constexpr Row table[] = {
-    {"fovea_seresnet_fashion", "resnet", "se", fashion, 10, fashion_resnet},
-    {"fovea_cbamresnet_fashion", "resnet", "cbam", fashion, 10, fashion_resnet},
-    {"fovea_vit_fashion", "vit", "", fashion, 10, fashion_vit},
-    {"fovea_swin_fashion", "swin", "", fashion, 10, fashion_swin},
-    {"fovea_cbamresnet_scenes", "resnet", "cbam", scenes, 306, scenes_resnet},
-    {"fovea_vit_scenes", "vit", "", scenes, 306, scenes_vit},
+    {"fovea_seresnet_fashion", "resnet", "se", fashion, 10, false, fashion_resnet},
+    {"fovea_cbamresnet_fashion", "resnet", "cbam", fashion, 10, false, fashion_resnet},
+    {"fovea_vit_fashion", "vit", "", fashion, 10, false, fashion_vit},
+    {"fovea_swin_fashion", "swin", "", fashion, 10, false, fashion_swin},
+    {"fovea_cbamresnet_scenes", "resnet", "cbam", scenes, 306, true, scenes_resnet},
+    {"fovea_vit_scenes", "vit", "", scenes, 306, true, scenes_vit},
 };
 
 }  // namespace
@@ -115,7 +130,11 @@ constexpr Row table[] = {
 std::vector<ModelRow> rows() {
   std::vector<ModelRow> rows = pixel_networks::rows();
   for (const Row& row : table) {
-    rows.push_back({{.name = row.name, .family = row.family, .preprocess = row.pixels, .num_classes = row.classes},
+    rows.push_back({{.name = row.name,
+                     .family = row.family,
+                     .preprocess = row.pixels,
+                     .num_classes = row.classes,
+                     .multi_label = row.multi_label},
                     [&row](const BuildArgs& args) { return row.build(row.slot, args); }});
   }
   return rows;

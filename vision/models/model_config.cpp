@@ -52,6 +52,13 @@ PreprocessChanges read_preprocess(const JsonReader& reader) {
   return changes;
 }
 
+constexpr std::string_view kMultiLabel = "multi_label_classification";  // of transformers' problem_type
+
+bool is_multi_label(const JsonReader& reader) {
+  const Json* const problem = reader.find("problem_type");
+  return problem != nullptr && reader.text("problem_type", *problem) == kMultiLabel;
+}
+
 // What a ResNet's blocks are made with, in timm's words.
 std::optional<BlockAttention> read_attention(const JsonReader& root) {
   const auto object_at = [&](const JsonReader& reader, const char* key) {
@@ -107,7 +114,11 @@ ModelConfig read_model_config(const std::string& path) {
   const JsonReader reader{path, root};
   ModelConfig config;
   const Json* const architecture = reader.find("architecture");
-  if (architecture == nullptr && reader.find("model_type") != nullptr) return read_huggingface_config(reader);
+  if (architecture == nullptr && reader.find("model_type") != nullptr) {
+    config = read_huggingface_config(reader);
+    config.multi_label = is_multi_label(reader);
+    return config;
+  }
   require(architecture != nullptr, ErrorKind::data, "{}: architecture is missing, and so is model_type",
           printable(path));
   config.architecture = reader.text("architecture", *architecture);
@@ -128,11 +139,13 @@ ModelConfig read_model_config(const std::string& path) {
     config.preprocess = read_preprocess({path, *pretrained});
   }
   config.attention = read_attention(reader);
+  config.multi_label = is_multi_label(reader);
   return config;
 }
 
-NamedModel create_model(const ModelConfig& config, const ModelArgs& args) {
-  if (config.build) return config.build(args);
+namespace {
+
+NamedModel create_registered(const ModelConfig& config, const ModelArgs& args) {
   ModelArgs all = args;
   if (!all.num_classes) all.num_classes = config.num_classes;
   if (!all.attention) all.attention = config.attention;
@@ -140,6 +153,14 @@ NamedModel create_model(const ModelConfig& config, const ModelArgs& args) {
   const auto& size = config.preprocess.size;
   if (!all.image_size && size && (*size)[0] == (*size)[1]) all.image_size = (*size)[0];
   return create_model(config.architecture, all);
+}
+
+}  // namespace
+
+NamedModel create_model(const ModelConfig& config, const ModelArgs& args) {
+  NamedModel named = config.build ? config.build(args) : create_registered(config, args);
+  named.info.multi_label = config.multi_label.value_or(named.info.multi_label);
+  return named;
 }
 
 void write_model_config(const std::string& path, const ModelInfo& info, const std::vector<std::string>& labels) {
@@ -153,6 +174,7 @@ void write_model_config(const std::string& path, const ModelInfo& info, const st
       {"std", preprocess.std},
   };
   nlohmann::ordered_json root = {{"architecture", info.name}, {"num_classes", info.num_classes}};
+  if (info.multi_label) root["problem_type"] = kMultiLabel;
   if (!labels.empty()) root["label_names"] = labels;
   root["pretrained_cfg"] = pretrained;
   if (info.attention) {

@@ -38,6 +38,7 @@ struct ModelConfig {
   double norm_eps = 0;                                     // of the LayerNorms, where the file says it; else 0
   std::function<NamedModel(const ModelArgs&)> build = {};  // where the file describes the network in full
   std::optional<BlockAttention> attention = {};            // of a ResNet, where the file says it
+  std::optional<bool> multi_label = {};                    // what the file says; a name alone: as its row
 };
 
 // The network of the file. Arguments win over what it says. Throws as create_model of a name does.
@@ -46,7 +47,8 @@ NamedModel create_model(const ModelConfig& config, const ModelArgs& args = {});
 // timm's, or that of transformers, which a preprocessor_config.json beside it completes (huggingface_config.h). Keys of
 // the former: architecture, num_classes, label_names, in pretrained_cfg input_size, crop_pct, crop_mode,
 // interpolation, mean, std, and in model_args.block_args attn_layer (a name of make_channel_attention, or null) and
-// attn_stages (fovea's own; timm refuses it); others are passed over. Throws Error(io), Error(data) "config.json:
+// attn_stages (fovea's own; timm refuses it), and transformers' problem_type; others are passed over. Throws Error(io),
+// Error(data) "config.json:
 // num_classes: expected an integer, got string", and Error(resource) above 16 MiB.
 ModelConfig read_model_config(const std::string& path);
 

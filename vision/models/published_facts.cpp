@@ -10,6 +10,8 @@ const std::vector<ModelFacts>& facts_table() {
       {"fovea_cbamresnet_fashion", 884'054, 32'452'970, "apache-2.0"},
       {"fovea_vit_fashion", 458'122, 24'265'152, "apache-2.0"},
       {"fovea_swin_fashion", 567'080, 18'902'528, "apache-2.0"},
+      {"fovea_cbamresnet_scenes", 1'604'470, 280'967'220, "apache-2.0"},
+      {"fovea_vit_scenes", 3'436'918, 437'358'132, "apache-2.0"},
       {"resnet18", 11'689'512, 1'814'073'344, "apache-2.0"},
       {"resnet34", 21'797'672, 3'663'761'408, "apache-2.0"},
       {"resnet50", 25'557'032, 4'089'184'256, "apache-2.0"},

@@ -23,6 +23,7 @@ struct ModelInfo {
   PreprocessOptions preprocess;                  // of the usual published weights
   int64_t num_classes = 1000;                    // of the usual published weights; 0: they have no classifier
   std::optional<BlockAttention> attention = {};  // as the caller chose it; empty in the table
+  bool multi_label = false;                      // a picture has any number of the classes: scores are sigmoids
 };
 
 // All rows, in the order of the table, without the networks that fovea trained itself (datasets/embedded.h).

@@ -8,6 +8,7 @@
 #include "fovea/modules/error.h"
 #include "fovea/modules/patch/block.h"
 #include "fovea/modules/shape.h"
+#include "fovea/vision/models/place_logits.h"
 
 namespace fovea {
 namespace {
@@ -240,6 +241,11 @@ at::Tensor ResNetImpl::pool(const at::Tensor& features) {
 
 at::Tensor ResNetImpl::classify(const at::Tensor& pooled) {
   return fc ? fc->forward(pooled) : pooled;
+}
+
+at::Tensor ResNetImpl::logits(const at::Tensor& features) {
+  if (!options.at_places || !fc) return classify(pool(features));
+  return most_of_places(*this, features.flatten(2).transpose(1, 2));
 }
 
 TokenGrid ResNetImpl::grid(int64_t height, int64_t width) const {

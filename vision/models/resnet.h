@@ -44,6 +44,7 @@ struct ResNetOptions {
   bool mean_shortcut = false;  // shortcuts of stride 2 take the mean of 2×2 pixels before their convolution (ResNet-D)
   std::vector<int64_t> slot_stages = {};  // that have the slot, counted from 1; empty: all
   int64_t image_size = 0;  // side of the input that slots with position tables are made for; 0: as they choose
+  bool at_places = false;  // the logits are most_of_places, not those of the mean
 };
 
 struct ResidualBlockOptions {
@@ -135,6 +136,7 @@ class ResNetImpl : public Module<ResNetImpl>, public ImageModel {
   at::Tensor forward_features(const at::Tensor& x) override;  // [B,in,h,w] → [B,C,h',w']
   at::Tensor pool(const at::Tensor& features) override;       // → [B,C]: mean over pixels
   at::Tensor classify(const at::Tensor& pooled) override;     // → [B,classes]
+  at::Tensor logits(const at::Tensor& features) override;
   TokenGrid grid(int64_t height, int64_t width) const override;
   torch::nn::Module& module() override { return *this; }
 

@@ -1,13 +1,13 @@
 target_sources(fovea_vision PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cait.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cait_table.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/conv_stem.cpp
   ${CMAKE_CURRENT_LIST_DIR}/conv_step.cpp
   ${CMAKE_CURRENT_LIST_DIR}/efficientnet.cpp
   ${CMAKE_CURRENT_LIST_DIR}/efficientnet_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/fovea_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/huggingface_config.cpp
   ${CMAKE_CURRENT_LIST_DIR}/huggingface_preprocessor.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/hybrid_embed.cpp
   ${CMAKE_CURRENT_LIST_DIR}/inception.cpp
   ${CMAKE_CURRENT_LIST_DIR}/inception_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/inverted_residual.cpp
@@ -18,6 +18,7 @@ target_sources(fovea_vision PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/model_config.cpp
   ${CMAKE_CURRENT_LIST_DIR}/pixels.cpp
   ${CMAKE_CURRENT_LIST_DIR}/pixels_table.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/place_logits.cpp
   ${CMAKE_CURRENT_LIST_DIR}/published.cpp
   ${CMAKE_CURRENT_LIST_DIR}/published_facts.cpp
   ${CMAKE_CURRENT_LIST_DIR}/published_tags_cnn.cpp

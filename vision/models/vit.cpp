@@ -2,8 +2,10 @@
 
 #include "fovea/modules/checks.h"
 #include "fovea/modules/inference/init.h"
+#include "fovea/modules/position/sinusoidal.h"
 #include "fovea/modules/recompute.h"
 #include "fovea/modules/shape.h"
+#include "fovea/vision/models/place_logits.h"
 
 namespace fovea {
 
@@ -13,11 +15,15 @@ VitImpl::VitImpl(const VitOptions& options) : options(options) {
           options.image_size, options.patch, options.dim, options.depth, options.heads);
   require(options.image_size % options.patch == 0 || (options.cut && options.image_size > options.patch),
           ErrorKind::usage, "Vit: image_size {} is not a multiple of the patch {}", options.image_size, options.patch);
-  require(!options.conv_stem || !(options.cut || options.pre_norm), ErrorKind::usage,
-          "Vit: with conv_stem there is no cut and no pre_norm");
+  require(!options.at_places || !(options.distilled || options.fc_norm || options.pool == VitPool::class_and_average),
+          ErrorKind::usage, "Vit: with at_places the classifier reads tokens as they are");
+  require(!options.backbone || !(options.cut || options.pre_norm), ErrorKind::usage,
+          "Vit: with a backbone there is no cut and no pre_norm");
   require(options.num_classes >= 0, ErrorKind::usage, "Vit: num_classes {} is negative", options.num_classes);
   require(options.registers >= 0, ErrorKind::usage, "Vit: registers {} is negative", options.registers);
   const bool reads_class = options.pool == VitPool::class_token || options.pool == VitPool::class_and_average;
+  require(!options.sinusoidal_start || !options.embed_prefix || prefix() == 0, ErrorKind::usage,
+          "Vit: sinusoidal_start is of a table of patches alone");
   require(options.class_token || !(reads_class || options.distilled), ErrorKind::usage,
           "Vit: class_token false leaves nothing for the pooling or the distilled head to read");
   require(!options.distilled || (options.pool == VitPool::class_token && !options.fc_norm), ErrorKind::usage,
@@ -38,12 +44,16 @@ void VitImpl::reset() {
     reg_token = register_parameter("reg_token", init_truncated_normal({1, options.registers, dim}, 1e-6));
   }
   const int64_t placed = (options.embed_prefix ? own.prefix : 0) + own.height * own.width;
-  pos_embed = register_parameter("pos_embed", init_truncated_normal({1, placed, dim}, 0.02));
+  pos_embed = register_parameter("pos_embed", options.sinusoidal_start
+                                                  ? sinusoidal_start(own.height, own.width, dim).unsqueeze(0)
+                                                  : init_truncated_normal({1, placed, dim}, 0.02));
   patch_embed = nullptr;
-  conv_stem = nullptr;
-  if (options.conv_stem) {
-    conv_stem = register_module("conv_stem",
-                                ConvStem({.in_channels = options.in_channels, .dim = dim, .patch = options.patch}));
+  hybrid_embed = nullptr;
+  if (options.backbone) {
+    hybrid_embed =
+        register_module("patch_embed", HybridEmbed({.backbone = [o = options] { return o.backbone(o.in_channels); },
+                                                    .channels = options.backbone_channels,
+                                                    .dim = dim}));
   } else {
     patch_embed = register_module("patch_embed", PatchEmbed({.in_channels = options.in_channels,
                                                              .dim = dim,
@@ -115,7 +125,7 @@ at::Tensor VitImpl::embed(const at::Tensor& x, const TokenGrid& here) {
   for (const at::Tensor& token : {cls_token, dist_token, reg_token}) {
     if (token.defined()) tokens.push_back(token.expand({batch, -1, -1}));
   }
-  const auto patches = (conv_stem ? conv_stem->forward(x) : patch_embed->forward(x)).flatten(1, 2);  // [B,h·w,D]
+  const auto patches = (hybrid_embed ? hybrid_embed->forward(x) : patch_embed->forward(x)).flatten(1, 2);  // [B,h·w,D]
   tokens.push_back(options.embed_prefix ? patches : patches + positions(here));
   auto joined = at::cat(tokens, 1);
   // It is ours and no backward formula reads it: the positions are added in place.
@@ -169,6 +179,7 @@ at::Tensor VitImpl::classify(const at::Tensor& pooled) {
 }
 
 at::Tensor VitImpl::logits(const at::Tensor& features) {
+  if (options.at_places && head) return most_of_places(*this, features.slice(1, prefix()));
   if (!options.distilled || !head) return classify(pool(features));
   const auto [from_class, from_teacher] = logits_of_both(features);
   return (from_class + from_teacher) / 2;

@@ -8,7 +8,7 @@
 #include "fovea/modules/patch/block.h"
 #include "fovea/modules/patch/patch_embed.h"
 #include "fovea/modules/patch/position_table.h"
-#include "fovea/vision/models/conv_stem.h"
+#include "fovea/vision/models/hybrid_embed.h"
 #include "fovea/vision/models/model.h"
 
 namespace fovea {
@@ -50,13 +50,19 @@ struct VitOptions {
   bool head_bias = true;                     // of the classifier
   bool cut = false;  // pixels at the right and the bottom that fill no patch are left out; otherwise an error
   TableResampling resampling = TableResampling::antialiased;  // of the position table, for other grids than its own
-  bool last_norm = true;   // false: without fc_norm, tokens are pooled as the last block leaves them
-  bool conv_stem = false;  // ConvStem in place of the patches
+  bool last_norm = true;          // false: without fc_norm, tokens are pooled as the last block leaves them
+  bool sinusoidal_start = false;  // the position table starts as sinusoids of two dimensions, not as noise
+  bool at_places = false;         // the logits are most_of_places of the patches, not those of what is pooled
+  // A HybridEmbed in place of the patches: makes a CNN without classifier, of so many input channels, whose places are
+  // as large as a patch. Null: none
+  std::shared_ptr<ImageModel> (*backbone)(int64_t in_channels) = nullptr;
+  int64_t backbone_channels = 0;  // of its features
 };
 
 // Patches → tokens behind the class token (and the distillation token, and registers), plus learned positions → pre-LN
 // blocks → LayerNorm → the class token → a linear classifier. Keys follow timm: `cls_token`, `dist_token`, `reg_token`,
-// `pos_embed`, `patch_embed.proj`, `norm_pre`, `blocks.N.*`, `norm` or `fc_norm`, `attn_pool`, `head`, `head_dist`.
+// `pos_embed`, `patch_embed.proj`, `patch_embed.backbone`, `norm_pre`, `blocks.N.*`, `norm` or `fc_norm`, `attn_pool`,
+// `head`, `head_dist`.
 //
 // An input may have any size that is a multiple of the patch: the position table is resampled for the call when the
 // grid differs (timm's dynamic_img_size). Maps of `attn_pool` know their grid within forward() alone.
@@ -86,19 +92,19 @@ class VitImpl : public Module<VitImpl>, public ImageModel {
   std::pair<at::Tensor, at::Tensor> logits_of_both(const at::Tensor& features);
 
   VitOptions options;
-  PatchEmbed patch_embed{nullptr};   // null with conv_stem
-  ConvStem conv_stem{nullptr};       // else null
-  at::Tensor cls_token;              // [1,1,D], undefined without
-  at::Tensor dist_token;             // [1,1,D], undefined unless distilled
-  at::Tensor reg_token;              // [1,registers,D], undefined without
-  at::Tensor pos_embed;              // [1,prefix+h'·w',D] of image_size, prefix 0 without embed_prefix
-  LayerNorm norm_pre{nullptr};       // null without pre_norm
-  torch::nn::ModuleList blocks;      // of PreNormBlock
-  LayerNorm norm{nullptr};           // null with fc_norm, and without last_norm
-  LayerNorm fc_norm{nullptr};        // else null
-  AttentionPool attn_pool{nullptr};  // null unless it pools
-  Linear head{nullptr};              // null without classes
-  Linear head_dist{nullptr};         // null unless distilled
+  PatchEmbed patch_embed{nullptr};    // null with a backbone
+  HybridEmbed hybrid_embed{nullptr};  // else null
+  at::Tensor cls_token;               // [1,1,D], undefined without
+  at::Tensor dist_token;              // [1,1,D], undefined unless distilled
+  at::Tensor reg_token;               // [1,registers,D], undefined without
+  at::Tensor pos_embed;               // [1,prefix+h'·w',D] of image_size, prefix 0 without embed_prefix
+  LayerNorm norm_pre{nullptr};        // null without pre_norm
+  torch::nn::ModuleList blocks;       // of PreNormBlock
+  LayerNorm norm{nullptr};            // null with fc_norm, and without last_norm
+  LayerNorm fc_norm{nullptr};         // else null
+  AttentionPool attn_pool{nullptr};   // null unless it pools
+  Linear head{nullptr};               // null without classes
+  Linear head_dist{nullptr};          // null unless distilled
 
  private:
   int64_t prefix() const;  // tokens before the patches

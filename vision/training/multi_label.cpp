@@ -59,6 +59,7 @@ class MultiLabel : public TrainingTask {
   std::map<std::string, std::string> settings() const override {
     const PreprocessOptions& how = options_.preprocess;
     return {{"model", options_.model},
+            {"data", options_.data},
             {"pictures", fmt::format("{}", data_.train.size())},
             {"input", fmt::format("{}x{} {}", how.width, how.height, how.crop_pct)},
             {"place share", fmt::format("{}", options_.place_share)}};

@@ -17,7 +17,8 @@ struct MultiLabelData {
 
 struct MultiLabelOptions {
   RunOptions run;     // its recipe's label smoothing, teacher and augmentation are not used
-  std::string model;  // name, part of the record that a resumed run must agree with
+  std::string model;  // name, part of the record that a resumed run must agree with, as the next
+  std::string data;
   PreprocessOptions preprocess;
   double place_share = 1;  // of label_loss
 };

@@ -15,10 +15,10 @@ class Classification : public TrainingTask {
       : model_(model),
         data_(data),
         options_(options),
-        batches_(data.train, {.batch_size = options.recipe.batch_size,
-                              .seed = options.seed,
+        batches_(data.train, {.batch_size = options.run.recipe.batch_size,
+                              .seed = options.run.seed,
                               .preprocess = options.preprocess,
-                              .augment = options.recipe.augment}) {
+                              .augment = options.run.recipe.augment}) {
     if (options.teacher != nullptr) options.teacher->module().eval();
   }
 
@@ -40,7 +40,7 @@ class Classification : public TrainingTask {
   }
 
   std::map<std::string, std::string> settings() const override {
-    const Recipe& recipe = options_.recipe;
+    const Recipe& recipe = options_.run.recipe;
     const PreprocessOptions& preprocess = options_.preprocess;
     std::map<std::string, std::string> values = {
         {"model", options_.model},
@@ -57,7 +57,7 @@ class Classification : public TrainingTask {
 
  private:
   at::Tensor loss_of(const Batch& batch) {
-    const Recipe& recipe = options_.recipe;
+    const Recipe& recipe = options_.run.recipe;
     const at::Tensor logits = model_.forward(batch.images);  // [B,classes]
     require(logits.size(1) == data_.train.classes(), ErrorKind::data, "train: the model has {} classes, the data {}",
             logits.size(1), data_.train.classes());
@@ -81,7 +81,7 @@ class Classification : public TrainingTask {
 };
 
 void check(const TrainOptions& options, const TrainData& data) {
-  const Recipe& recipe = options.recipe;
+  const Recipe& recipe = options.run.recipe;
   require(recipe.label_smoothing >= 0 && recipe.label_smoothing < 1, ErrorKind::usage,
           "train: label smoothing {} is not in [0,1)", recipe.label_smoothing);
   require(recipe.teacher_share >= 0 && recipe.teacher_share <= 1, ErrorKind::usage,
@@ -100,14 +100,6 @@ TrainResult train_classifier(ImageModel& model, const TrainData& data, const Tra
                              const TrainCallbacks& callbacks) {
   check(options, data);
   Classification task(model, data, options);
-  const RunOptions run = {.output = options.output,
-                          .recipe = options.recipe,
-                          .seed = options.seed,
-                          .save_every = options.save_every,
-                          .resume = options.resume,
-                          .force = options.force,
-                          .stop = options.stop,
-                          .recompute = options.recompute};
   RunCallbacks each{.on_step = callbacks.on_step, .on_epoch = {}};
   if (callbacks.on_epoch) {
     each.on_epoch = [&](const RunEpoch& epoch) {
@@ -117,7 +109,7 @@ TrainResult train_classifier(ImageModel& model, const TrainData& data, const Tra
                           .test = accuracy_of(epoch.figures)});
     };
   }
-  const RunResult result = run_training(task, run, each);
+  const RunResult result = run_training(task, options.run, each);
   return {.steps = result.steps, .interrupted = result.interrupted, .test = accuracy_of(result.figures)};
 }
 

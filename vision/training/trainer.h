@@ -3,7 +3,8 @@
 //     at::manual_seed(seed);                                      // the start of the weights
 //     auto [info, model] = create_model("resnet18", {.num_classes = 10});
 //     const TrainResult result = train_classifier(*model, {.train = train, .test = &test},
-//                                                 {.output = "run", .recipe = default_recipe(info.family), …});
+//                                                 {.run = {.output = "run", .recipe = default_recipe(info.family)},
+//                                                 …});
 #pragma once
 
 #include <optional>
@@ -23,18 +24,11 @@ struct TrainData {
 };
 
 struct TrainOptions {
-  std::filesystem::path output;  // folder, made where it is missing
-  std::string model;             // name, part of the record that a resumed run must agree with
-  Recipe recipe;
+  RunOptions run;     // its seed also decides order and augmentation
+  std::string model;  // name, part of the record that a resumed run must agree with
   PreprocessOptions preprocess;
   ImageModel* teacher = nullptr;  // whose answers to the same pictures are learned too; put into evaluation mode
   std::string teacher_name;       // part of the record, as `model`
-  uint64_t seed = 0;              // order, augmentation and dropout
-  int64_t save_every = 0;         // steps; 0: once an epoch. The state is saved after each epoch in any case
-  bool resume = false;            // go on from the state in `output`; from the start where there is none
-  bool force = false;             // replace an earlier run in `output`
-  const std::atomic<bool>* stop = nullptr;  // set by a signal handler: save and return after the running step
-  bool recompute = false;                   // blocks of transformers run again in backward: same bits, less memory
 };
 
 struct EpochReport {

@@ -60,11 +60,11 @@ class AdditiveTask {
     auto sum = hn::Zero(Tag<T>());
     int64_t k = 0;
     for (; k + kLanes<T> <= call_.width; k += kLanes<T>) {
-      sum = hn::MulAdd(load(v_ + k), tanh_of<T>(hn::Add(load(query_ + k), load(key + k))), sum);
+      sum = hn::MulAdd(load(v_ + k), tanh_of(hn::Add(load(query_ + k), load(key + k))), sum);
     }
     if (k < call_.width) {  // v ends with zeros
       const auto last = load_first(key + k, call_.width - k);
-      sum = hn::MulAdd(load(v_ + k), tanh_of<T>(hn::Add(load(query_ + k), last)), sum);
+      sum = hn::MulAdd(load(v_ + k), tanh_of(hn::Add(load(query_ + k), last)), sum);
     }
     return sum_of<T>(sum);
   }
@@ -128,16 +128,7 @@ void additive_of(const AdditiveCall& call, void* context, void* weights, const C
 }
 
 void additive_of_type(const AdditiveCall& call, void* context, void* weights, const CpuRuntime& runtime) {
-  switch (call.type) {
-    case Number::float32:
-      return additive_of<float, float>(call, context, weights, runtime);
-    case Number::bfloat16:
-      return additive_of<float, BFloat16>(call, context, weights, runtime);
-    case Number::float64:
-      return additive_of<double, double>(call, context, weights, runtime);
-    case Number::float16:
-      break;  // the glue refuses it
-  }
+  with_types(call.type, [&]<typename T, typename S>() { additive_of<T, S>(call, context, weights, runtime); });
 }
 
 }  // namespace fovea::kernels::HWY_NAMESPACE

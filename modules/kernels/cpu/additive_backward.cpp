@@ -109,7 +109,7 @@ class AdditiveBackward {
       for (int64_t k = 0; k < call.width; k += kLanes<T>) {
         const int64_t here = call.width - k;
         const auto at = here >= kLanes<T> ? load(key + k) : load_first(key + k, here);
-        const auto t = tanh_of<T>(hn::Add(load(query + k), at));
+        const auto t = tanh_of(hn::Add(load(query + k), at));
         const auto back = hn::Mul(hn::Mul(score, load(all_.v_ + k)), hn::NegMulAdd(t, t, one));
         store(hn::Add(load(grad_key_ + k), back), grad_key_ + k);
         store(hn::Add(load(grad_query + k), back), grad_query + k);
@@ -171,16 +171,7 @@ class AdditiveBackward {
 
 void additive_backward_of_type(const AdditiveCall& call, const AdditiveGradients& gradients,
                                const CpuRuntime& runtime) {
-  switch (call.type) {
-    case Number::float32:
-      return AdditiveBackward<float, float>(call, gradients).run(runtime);
-    case Number::bfloat16:
-      return AdditiveBackward<float, BFloat16>(call, gradients).run(runtime);
-    case Number::float64:
-      return AdditiveBackward<double, double>(call, gradients).run(runtime);
-    case Number::float16:
-      break;  // the glue refuses it
-  }
+  with_types(call.type, [&]<typename T, typename S>() { AdditiveBackward<T, S>(call, gradients).run(runtime); });
 }
 
 }  // namespace fovea::kernels::HWY_NAMESPACE

@@ -13,6 +13,7 @@
 
 #include "fovea/modules/kernels/cpu/arena.h"
 #include "fovea/modules/kernels/cpu/attention.h"
+#include "fovea/modules/kernels/cpu/dropout-inl.h"
 #include "fovea/modules/kernels/cpu/few-rows-inl.h"
 #include "fovea/modules/kernels/cpu/head-inl.h"
 #include "fovea/modules/kernels/cpu/rows-inl.h"
@@ -57,7 +58,8 @@ class ForwardTask {
         score_ld_(round_up((call.keys + blocks_.parts - 1) / blocks_.parts, kLanes<T>) + kLanes<T>),
         group_(std::max<int64_t>(kTileRows[kTileVectors], kScoresAtOnce / score_ld_)),
         masking_(call.causal || call.mask.data != nullptr || call.bias.data != nullptr),
-        arena_(bytes()) {
+        arena_(bytes()),
+        dropout_(call, score_ld_, arena_) {
     q_ = arena_.take<T>(rows_ * ceil_lanes(call.width));
     k_ = arena_.take<T>(score_ld_ * call.width);
     v_ = arena_.take<T>(score_ld_ * out_ld_);
@@ -95,7 +97,8 @@ class ForwardTask {
            Arena::bytes_for<T>(score_ld_ * out_ld_) + Arena::bytes_for<T>(std::min(group_, rows_) * score_ld_) +
            Arena::bytes_for<T>(rows_ * out_ld_) + Arena::bytes_for<T>((kLanes<T> + 1) * ceil_lanes(call_.width)) +
            2 * Arena::bytes_for<T>(rows_) + Arena::bytes_for<const S*>(std::max(rows_, score_ld_)) +
-           Arena::bytes_for<T>(score_ld_) + Arena::bytes_for<T>(at_once() * kLanes<T>) + Arena::bytes_for<T>(at_once());
+           Arena::bytes_for<T>(score_ld_) + Arena::bytes_for<T>(at_once() * kLanes<T>) +
+           Arena::bytes_for<T>(at_once()) + Dropout<T>::bytes(call_, score_ld_);
   }
 
   // Rows whose scores are held at once, as many as reductions touch.
@@ -126,6 +129,7 @@ class ForwardTask {
                    FinishScores<T, T>{scores_, score_ld_, lanes_, static_cast<T>(call_.scale), zeros_, 0, keys});
         weigh_all(row, rows, vectors);
       }
+      dropout_.thin(scores_, score_ld_, {batch_ * call_.heads + head_, first_ + row, rows, key, vectors * kLanes<T>});
       multiply<>(Product<T>{rows, out_ld_ / kLanes<T>, keys, scores_, score_ld_, v_, out_ld_, out_ + row * out_ld_,
                             out_ld_, true});
       for (const auto& wild : wild_) {
@@ -195,6 +199,7 @@ class ForwardTask {
   int64_t group_;  // rows whose scores are held at once
   bool masking_;
   Arena arena_;
+  Dropout<T> dropout_;
   T *q_, *k_, *v_, *scores_, *out_, *spare_, *top_, *sum_;
   const S** pointers_;
   T* zeros_;    // the bias where there is none
@@ -227,16 +232,7 @@ void forward(const AttentionCall& call, const MutableView& out, void* log_sum, c
 }
 
 void forward_of_type(const AttentionCall& call, const MutableView& out, void* log_sum, const CpuRuntime& runtime) {
-  switch (call.type) {
-    case Number::float32:
-      return forward<float, float>(call, out, log_sum, runtime);
-    case Number::bfloat16:
-      return forward<float, BFloat16>(call, out, log_sum, runtime);
-    case Number::float64:
-      return forward<double, double>(call, out, log_sum, runtime);
-    case Number::float16:
-      break;  // the glue refuses it
-  }
+  with_types(call.type, [&]<typename T, typename S>() { forward<T, S>(call, out, log_sum, runtime); });
 }
 
 }  // namespace fovea::kernels::HWY_NAMESPACE

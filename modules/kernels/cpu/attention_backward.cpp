@@ -9,6 +9,7 @@
 #include <hwy/highway.h>
 
 #include "fovea/modules/kernels/cpu/arena.h"
+#include "fovea/modules/kernels/cpu/dropout-inl.h"
 #include "fovea/modules/kernels/cpu/head-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -32,7 +33,8 @@ class BackwardTask {
                3 * Arena::bytes_for<T>(score_ld_ * std::max(ld_, value_ld_)) +
                2 * Arena::bytes_for<T>(kRowsAtOnce * score_ld_) + Arena::bytes_for<T>(call.queries) +
                Arena::bytes_for<T>((kLanes<T> + 1) * std::max(ld_, value_ld_)) +
-               Arena::bytes_for<const S*>(most_rows_)) {
+               Arena::bytes_for<const S*>(most_rows_) + Dropout<T>::bytes(call, score_ld_)),
+        dropout_(call, score_ld_, arena_) {
     q_ = arena_.take<T>(call.queries * ld_);
     grad_q_ = arena_.take<T>(call.queries * ld_);
     grad_out_ = arena_.take<T>(call.queries * value_ld_);
@@ -110,7 +112,9 @@ class BackwardTask {
       multiply<>(Product<T>{rows, vectors, call_.width, q, ld_, turned_k_, 0, weights_, score_ld_, false});
       multiply<>(Product<T>{rows, vectors, call_.value_width, grad_out, value_ld_, turned_v_, 0, grad_scores_,
                             score_ld_, false});
-      for (int64_t i = 0; i < rows; ++i) gradient_of_scores(row + i, i * score_ld_, vectors, key, keys);
+      dropout_.each_row(
+          {batch_ * call_.heads + head_, row, rows, key, vectors * kLanes<T>},
+          [&](int64_t i, const uint32_t* numbers) { gradient_of_scores(row + i, i * score_ld_, key, keys, numbers); });
       multiply<true>(Product<T>{keys, value_ld_ / kLanes<T>, rows, weights_, score_ld_, grad_out, value_ld_,
                                 grad_v_ + key * value_ld_, value_ld_, true});
       multiply<true>(
@@ -120,9 +124,10 @@ class BackwardTask {
     }
   }
 
-  // Row i, at `at` of both buffers: scores → weights, gradients of the weights → of the scores.
-  void gradient_of_scores(int64_t i, int64_t at, int64_t vectors, int64_t key, int64_t keys) {
+  // Row i, at `at` of both buffers: scores → weights that dropout left, gradients of these → of the scores.
+  void gradient_of_scores(int64_t i, int64_t at, int64_t key, int64_t keys, const uint32_t* numbers) {
     const Tag<T> d;
+    const int64_t vectors = (keys + kLanes<T> - 1) / kLanes<T>;
     T *weights = weights_ + at, *grad = grad_scores_ + at;
     const T log_sum = static_cast<const T*>(gradients_.log_sum)[(batch_ * call_.heads + head_) * call_.queries + i];
     if (log_sum == kMasked<T>) {
@@ -135,7 +140,12 @@ class BackwardTask {
     const auto shared = hn::Set(d, shared_[i]);
     for (int64_t j = 0; j < vectors * kLanes<T>; j += kLanes<T>) {
       const auto p = load(weights + j);
-      const auto ds = hn::Mul(p, hn::Sub(load(grad + j), shared));
+      auto dp = load(grad + j);
+      if (numbers != nullptr) {
+        dp = dropout_.thinned(dp, numbers + j);
+        store(dropout_.thinned(p, numbers + j), weights + j);
+      }
+      const auto ds = hn::Mul(p, hn::Sub(dp, shared));
       store(hn::IfThenZeroElse(hn::Eq(p, hn::Zero(d)), ds), grad + j);  // also where a masked value was NaN
     }
     if (gradients_.grad_bias.data == nullptr) return;
@@ -148,6 +158,7 @@ class BackwardTask {
   Parts blocks_;  // of keys
   int64_t ld_, value_ld_, score_ld_, most_rows_;
   Arena arena_;
+  Dropout<T> dropout_;
   T *q_, *grad_q_, *grad_out_, *grad_k_, *grad_v_;  // of the whole head
   T *turned_k_, *turned_v_, *k_;                    // of a block of keys
   T *weights_, *grad_scores_;                       // of a block of keys and kRowsAtOnce rows
@@ -173,16 +184,7 @@ void backward(const AttentionCall& call, const AttentionGradients& gradients, co
 }
 
 void backward_of_type(const AttentionCall& call, const AttentionGradients& gradients, const CpuRuntime& runtime) {
-  switch (call.type) {
-    case Number::float32:
-      return backward<float, float>(call, gradients, runtime);
-    case Number::bfloat16:
-      return backward<float, BFloat16>(call, gradients, runtime);
-    case Number::float64:
-      return backward<double, double>(call, gradients, runtime);
-    case Number::float16:
-      break;  // the glue refuses it
-  }
+  with_types(call.type, [&]<typename T, typename S>() { backward<T, S>(call, gradients, runtime); });
 }
 
 }  // namespace fovea::kernels::HWY_NAMESPACE

@@ -162,44 +162,17 @@ void scale_map_of(const FeatureMap& x, const void* channel_gate, const void* pix
 }
 
 void pool_pixels_of_type(const FeatureMap& x, void* mean, void* largest, const CpuRuntime& runtime) {
-  switch (x.type) {
-    case Number::float32:
-      return pool_pixels_of<float, float>(x, mean, largest, runtime);
-    case Number::bfloat16:
-      return pool_pixels_of<float, BFloat16>(x, mean, largest, runtime);
-    case Number::float64:
-      return pool_pixels_of<double, double>(x, mean, largest, runtime);
-    case Number::float16:
-      break;  // the glue refuses it
-  }
+  with_types(x.type, [&]<typename T, typename S>() { pool_pixels_of<T, S>(x, mean, largest, runtime); });
 }
 
 void pool_channels_of_type(const FeatureMap& x, const void* gate, void* mean, void* largest,
                            const CpuRuntime& runtime) {
-  switch (x.type) {
-    case Number::float32:
-      return pool_channels_of<float, float>(x, gate, mean, largest, runtime);
-    case Number::bfloat16:
-      return pool_channels_of<float, BFloat16>(x, gate, mean, largest, runtime);
-    case Number::float64:
-      return pool_channels_of<double, double>(x, gate, mean, largest, runtime);
-    case Number::float16:
-      break;  // the glue refuses it
-  }
+  with_types(x.type, [&]<typename T, typename S>() { pool_channels_of<T, S>(x, gate, mean, largest, runtime); });
 }
 
 void scale_map_of_type(const FeatureMap& x, const void* channel_gate, const void* pixel_gate, void* out,
                        const CpuRuntime& runtime) {
-  switch (x.type) {
-    case Number::float32:
-      return scale_map_of<float, float>(x, channel_gate, pixel_gate, out, runtime);
-    case Number::bfloat16:
-      return scale_map_of<float, BFloat16>(x, channel_gate, pixel_gate, out, runtime);
-    case Number::float64:
-      return scale_map_of<double, double>(x, channel_gate, pixel_gate, out, runtime);
-    case Number::float16:
-      break;  // the glue refuses it
-  }
+  with_types(x.type, [&]<typename T, typename S>() { scale_map_of<T, S>(x, channel_gate, pixel_gate, out, runtime); });
 }
 
 }  // namespace fovea::kernels::HWY_NAMESPACE

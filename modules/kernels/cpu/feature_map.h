@@ -17,23 +17,6 @@ void pool_channels(const FeatureMap& x, const void* gate, void* mean, void* larg
 void scale_map(const FeatureMap& x, const void* channel_gate, const void* pixel_gate, void* out,
                const CpuRuntime& runtime);
 
-// Gradients of what was pooled, with what was pooled: [B,P] over channels, [B,C] over pixels. Null: none.
-struct PooledGradient {
-  const void* mean = nullptr;
-  const void* largest = nullptr;  // with the two that follow
-  const void* maximum = nullptr;  // what was found
-  const void* count = nullptr;    // how many places share it: each gets its part of the gradient
-};
-
-struct MapGradients {
-  const void* grad_out = nullptr;      // as x
-  const void* channel_gate = nullptr;  // [B,C], null: none
-  const void* pixel_gate = nullptr;    // [B,P], null: none
-  bool pooled_scaled = false;          // what was pooled over channels was x·channel_gate, not x
-  PooledGradient over_channels;
-  PooledGradient over_pixels;
-};
-
 // grad [B,P] of the pixel gate: Σ_c grad_out·x·channel_gate. Where the maxima [B,P] of pool_channels are given, `count`
 // receives how many channels share them, for PooledGradient.
 void pixel_gate_gradient(const FeatureMap& x, const MapGradients& given, const void* maximum, void* grad, void* count,

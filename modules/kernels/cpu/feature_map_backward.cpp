@@ -259,16 +259,7 @@ void gate_gradient(const FeatureMap& x, const MapGradients& given, const GateSum
 template <typename Work>
 void gate_gradient_of_type(const FeatureMap& x, const MapGradients& given, const GateSums& to,
                            const CpuRuntime& runtime) {
-  switch (x.type) {
-    case Number::float32:
-      return gate_gradient<Work, float, float>(x, given, to, runtime);
-    case Number::bfloat16:
-      return gate_gradient<Work, float, BFloat16>(x, given, to, runtime);
-    case Number::float64:
-      return gate_gradient<Work, double, double>(x, given, to, runtime);
-    case Number::float16:
-      break;  // the glue refuses it
-  }
+  with_types(x.type, [&]<typename T, typename S>() { gate_gradient<Work, T, S>(x, given, to, runtime); });
 }
 
 void pixel_gate_gradient_of_type(const FeatureMap& x, const MapGradients& given, const GateSums& to,
@@ -325,16 +316,7 @@ void map_gradient_of(const FeatureMap& x, const MapGradients& given, void* grad_
 }
 
 void map_gradient_of_type(const FeatureMap& x, const MapGradients& given, void* grad_x, const CpuRuntime& runtime) {
-  switch (x.type) {
-    case Number::float32:
-      return map_gradient_of<float, float>(x, given, grad_x, runtime);
-    case Number::bfloat16:
-      return map_gradient_of<float, BFloat16>(x, given, grad_x, runtime);
-    case Number::float64:
-      return map_gradient_of<double, double>(x, given, grad_x, runtime);
-    case Number::float16:
-      break;  // the glue refuses it
-  }
+  with_types(x.type, [&]<typename T, typename S>() { map_gradient_of<T, S>(x, given, grad_x, runtime); });
 }
 
 }  // namespace fovea::kernels::HWY_NAMESPACE

@@ -10,6 +10,7 @@
 #include <hwy/highway.h>
 
 #include "fovea/modules/kernels/cpu/arena.h"
+#include "fovea/modules/kernels/cpu/dropout-inl.h"
 #include "fovea/modules/kernels/cpu/head-inl.h"
 #include "fovea/modules/kernels/cpu/rows-inl.h"
 
@@ -17,6 +18,7 @@ HWY_BEFORE_NAMESPACE();
 namespace fovea::kernels::HWY_NAMESPACE {
 
 constexpr int64_t kFewRows = kTileRows[kTileVectors];
+constexpr int kKeysAtOnce = kTileVectors;
 
 // Whole vectors, so that rows need no copy; nothing masked, so that no value has to be hidden.
 template <typename T>
@@ -33,7 +35,9 @@ class FewRowsTask {
         ld_(round_up(call.keys, kLanes<T>)),
         arena_(Arena::bytes_for<T>(kFewRows * call.width) + Arena::bytes_for<T>(kFewRows * ld_) +
                Arena::bytes_for<T>(kFewRows * kLanes<T> * kLanes<T>) +
-               Arena::bytes_for<T>(round_up(kFewRows, kLanes<T>)) + 2 * Arena::bytes_for<const S*>(kFewRows)),
+               Arena::bytes_for<T>(round_up(kFewRows, kLanes<T>)) + 2 * Arena::bytes_for<const S*>(kFewRows) +
+               Dropout<T>::bytes(call, ld_)),
+        dropout_(call, ld_, arena_),
         q_(arena_.take<T>(kFewRows * call.width)),
         scores_(arena_.take<T>(kFewRows * ld_)),
         lanes_(arena_.take<T>(kFewRows * kLanes<T> * kLanes<T>)),
@@ -59,40 +63,61 @@ class FewRowsTask {
         log_sum[(b * call_.heads + h) * rows + i] = sum == 0 ? kMasked<T> : top + std::log(sum);
       }
     }
+    dropout_.thin(scores_, ld_, {b * call_.heads + h, 0, rows, 0, ld_});
     multiply<>(Product<T, S>{rows, call_.value_width / kLanes<T>, call_.keys, scores_, ld_,
                              row_of<S>(call_.v, b, shared, 0), call_.v.row, nullptr, 0, false},
                FinishRows<T, S>{shares_, to_, 0, call_.value_width});
   }
 
  private:
-  // Products of R rows with every key, as many keys at a time as there are lanes to add up.
+  // Products of R rows with every key; as many as a vector has lanes are added up over lanes at once.
   template <int R>
   void scores(const S* keys) {
     if constexpr (R > 0) {
       if (call_.queries != R) return scores<R - 1>(keys);
       constexpr int64_t lanes = kLanes<T>;
       for (int64_t first = 0; first < call_.keys; first += lanes) {
-        for (int64_t j = 0; j < std::min(lanes, call_.keys - first); ++j) {
-          const S* key = keys + (first + j) * call_.k.row;
-          Vector<T> sums[R];
-#pragma GCC unroll 12
-          for (int r = 0; r < R; ++r) sums[r] = hn::Zero(Tag<T>());
-          for (int64_t k = 0; k < call_.width; k += lanes) {
-            const auto part = load(key + k);
-#pragma GCC unroll 12
-            for (int r = 0; r < R; ++r) sums[r] = hn::MulAdd(part, load(q_ + r * call_.width + k), sums[r]);
-          }
-#pragma GCC unroll 12
-          for (int r = 0; r < R; ++r) store(sums[r], lanes_ + (r * lanes + j) * lanes);
-        }
+        const int64_t count = std::min(lanes, call_.keys - first);
+        int64_t j = 0;
+        for (; j + kKeysAtOnce <= count; j += kKeysAtOnce) dots<R, kKeysAtOnce>(keys + (first + j) * call_.k.row, j);
+        for (; j < count; ++j) dots<R, 1>(keys + (first + j) * call_.k.row, j);
         for (int r = 0; r < R; ++r) reduce_lanes(lanes_ + r * lanes * lanes, lanes, scores_ + r * ld_ + first, Sum());
       }
+    }
+  }
+
+  // What each lane adds up to for R rows and the K keys from j on, in a tile of registers.
+  template <int R, int K>
+  HWY_INLINE void dots(const S* keys, int64_t j) {
+    constexpr int64_t lanes = kLanes<T>;
+    Vector<T> sums[R][K];
+#pragma GCC unroll 12
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int i = 0; i < K; ++i) sums[r][i] = hn::Zero(Tag<T>());
+    }
+    for (int64_t k = 0; k < call_.width; k += lanes) {
+      Vector<T> parts[K];
+#pragma GCC unroll 4
+      for (int i = 0; i < K; ++i) parts[i] = load(keys + i * call_.k.row + k);
+#pragma GCC unroll 12
+      for (int r = 0; r < R; ++r) {
+        const auto q = load(q_ + r * call_.width + k);
+#pragma GCC unroll 4
+        for (int i = 0; i < K; ++i) sums[r][i] = hn::MulAdd(parts[i], q, sums[r][i]);
+      }
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int i = 0; i < K; ++i) store(sums[r][i], lanes_ + (r * lanes + j + i) * lanes);
     }
   }
 
   const AttentionCall& call_;
   int64_t ld_;
   Arena arena_;
+  Dropout<T> dropout_;
   T *q_, *scores_;
   T* lanes_;   // [rows,lanes,lanes]: what each lane of a row and a key adds up to
   T* shares_;  // 1/Σ of each row

@@ -117,8 +117,12 @@ HWY_INLINE void reduce_lanes(const float* vectors, int64_t rows, float* to, Op o
   const Tag<float> d;
   const Tag<double> pairs;
   constexpr int lanes = kLanes<float>;
-  const auto half = [=](Vector<float> x, Vector<float> y) HWY_ATTR {  // x's halves below, y's above
-    return op(hn::ConcatLowerLower(d, y, x), hn::ConcatUpperUpper(d, y, x));
+  const hn::Half<Tag<float>> half_tag;
+  const auto half = [=](const float* x, const float* y) HWY_ATTR {  // x's halves below, y's above
+    const auto join = [=](int64_t at) HWY_ATTR {                    // loads instead of shuffles, which have one port
+      return hn::Combine(d, hn::LoadU(half_tag, y + at), hn::LoadU(half_tag, x + at));
+    };
+    return op(join(0), join(lanes / 2));
   };
   const auto pair = [=](Vector<float> x, Vector<float> y) HWY_ATTR {
     const auto a = hn::BitCast(pairs, x), b = hn::BitCast(pairs, y);
@@ -130,7 +134,7 @@ HWY_INLINE void reduce_lanes(const float* vectors, int64_t rows, float* to, Op o
     const float* from = vectors + i * lanes;
     Vector<float> x[lanes / 2];
 #pragma GCC unroll 8
-    for (int v = 0; v < lanes / 2; ++v) x[v] = half(load(from + v * lanes), load(from + (v + lanes / 2) * lanes));
+    for (int v = 0; v < lanes / 2; ++v) x[v] = half(from + v * lanes, from + (v + lanes / 2) * lanes);
 #if HWY_TARGET <= HWY_AVX3
 #pragma GCC unroll 4
     for (int v = 0; v < 4; ++v) {

@@ -153,6 +153,21 @@ HWY_INLINE T largest_of(Vector<T> v) {
   return hn::GetLane(hn::MaxOfLanes(Tag<T>(), v));
 }
 
+// f.operator()<T, S>() for sums in T of values in S, as the type of a call names them.
+template <typename F>
+HWY_INLINE void with_types(Number type, const F& f) {
+  switch (type) {
+    case Number::float32:
+      return f.template operator()<float, float>();
+    case Number::bfloat16:
+      return f.template operator()<float, BFloat16>();
+    case Number::float64:
+      return f.template operator()<double, double>();
+    case Number::float16:
+      break;  // the glue refuses it
+  }
+}
+
 }  // namespace fovea::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -6,6 +6,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "fovea/modules/kernels/cpu/dropout-inl.h"
 #include "fovea/modules/kernels/cpu/window-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -24,12 +25,13 @@ class WindowTask {
         group_(std::min(places_, std::max<int64_t>(kTileRows[kTileVectors], kWindowScoresAtOnce / score_ld_))),
         arena_(2 * Arena::bytes_for<T>(score_ld_ * ld_) + Arena::bytes_for<T>(group_ * score_ld_) +
                WindowWeights<T, S>::bytes(call, group_) + Arena::bytes_for<S*>(places_) +
-               2 * WindowRows<S>::bytes(call)),
+               2 * WindowRows<S>::bytes(call) + Dropout<T>::bytes(call, score_ld_)),
         q_(arena_.take<T>(score_ld_ * ld_)),
         v_(arena_.take<T>(score_ld_ * ld_)),
         scores_(arena_.take<T>(group_ * score_ld_)),
         weights_(call, bias, group_, arena_),
         to_(arena_.take<S*>(places_)),
+        dropout_(call, score_ld_, arena_),
         rows_{{call, arena_}, {call, arena_}} {}
 
   // Windows of all images, from `begin` to `end`.
@@ -52,7 +54,7 @@ class WindowTask {
           next.prefetch(0);
         }
         const Parts groups(places_, group_);
-        for (int64_t g = 0; g < groups.parts; ++g) group(i % call_.windows(), head, groups.begin(g), groups.size(g));
+        for (int64_t g = 0; g < groups.parts; ++g) group(i, head, groups.begin(g), groups.size(g));
       }
     }
   }
@@ -61,7 +63,8 @@ class WindowTask {
   void enter(WindowRows<S>& rows, int64_t i) const { rows.enter(i / call_.windows(), i % call_.windows()); }
 
   void group(int64_t window, int64_t head, int64_t first, int64_t rows) {
-    const T* shares = weights_.weigh(q_ + first * ld_, window, head, first, rows, scores_);
+    const T* shares = weights_.weigh(q_ + first * ld_, window % call_.windows(), head, first, rows, scores_);
+    dropout_.thin(scores_, score_ld_, {window * call_.heads + head, first, rows, 0, score_ld_});
     multiply<>(Product<T>{rows, ld_ / kLanes<T>, places_, scores_, score_ld_, v_, ld_, nullptr, 0, false},
                FinishRows<T, S>{shares, to_ + first, head * call_.head_width, call_.head_width});
   }
@@ -72,7 +75,8 @@ class WindowTask {
   Arena arena_;
   T *q_, *v_, *scores_;
   WindowWeights<T, S> weights_;
-  S** to_;                 // the output of each place, null for padding
+  S** to_;  // the output of each place, null for padding
+  Dropout<T> dropout_;
   WindowRows<S> rows_[2];  // of this window and the next
 };
 
@@ -84,16 +88,7 @@ void window_forward_of(const WindowCall& call, void* out, const CpuRuntime& runt
 }
 
 void window_forward_of_type(const WindowCall& call, void* out, const CpuRuntime& runtime) {
-  switch (call.type) {
-    case Number::float32:
-      return window_forward_of<float, float>(call, out, runtime);
-    case Number::bfloat16:
-      return window_forward_of<float, BFloat16>(call, out, runtime);
-    case Number::float64:
-      return window_forward_of<double, double>(call, out, runtime);
-    case Number::float16:
-      break;  // the glue refuses it
-  }
+  with_types(call.type, [&]<typename T, typename S>() { window_forward_of<T, S>(call, out, runtime); });
 }
 
 }  // namespace fovea::kernels::HWY_NAMESPACE

@@ -6,6 +6,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "fovea/modules/kernels/cpu/dropout-inl.h"
 #include "fovea/modules/kernels/cpu/window-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -22,9 +23,10 @@ class WindowBackwardTask {
         score_ld_(round_up(places_, kLanes<T>)),
         arena_(7 * Arena::bytes_for<T>(score_ld_ * ld_) + Arena::bytes_for<T>((kLanes<T> + 1) * ld_) +
                2 * Arena::bytes_for<T>(places_ * score_ld_) + WindowWeights<T, S>::bytes(call, places_) +
-               WindowRows<S>::bytes(call)),
+               WindowRows<S>::bytes(call) + Dropout<T>::bytes(call, score_ld_)),
         softmax_(call, bias, places_, arena_),
-        rows_(call, arena_) {
+        rows_(call, arena_),
+        dropout_(call, score_ld_, arena_) {
     for (T** block : {&q_, &k_, &turned_v_, &grad_out_, &grads_[0], &grads_[1], &grads_[2]}) {
       *block = arena_.take<T>(score_ld_ * ld_);
     }
@@ -36,6 +38,7 @@ class WindowBackwardTask {
   void run(int64_t part, int64_t head, int64_t image, int64_t window) {
     rows_.enter(image, window);
     const int64_t d = call_.head_width, vectors = score_ld_ / kLanes<T>, width = ld_ / kLanes<T>;
+    const int64_t number = (image * call_.windows() + window) * call_.heads + head;
     const int64_t image_values = call_.height * call_.width * call_.channels();
     pack_rows(rows_.rows(), places_, d, q_, ld_, rows_.column(0, head));
     pack_rows(rows_.rows(), places_, d, k_, ld_, rows_.column(1, head));
@@ -45,10 +48,10 @@ class WindowBackwardTask {
               ld_, head * d);
     multiply<>(Product<T>{places_, vectors, d, grad_out_, ld_, turned_v_, 0, grad_scores_, score_ld_, false});
     const T* shares = softmax_.weigh(q_, window, head, 0, places_, weights_);
-    for (int64_t i = 0; i < places_; ++i) {
-      gradient_of_scores(weights_ + i * score_ld_, grad_scores_ + i * score_ld_, vectors, shares[i]);
+    dropout_.each_row({number, 0, places_, 0, score_ld_}, [&](int64_t i, const uint32_t* numbers) {
+      gradient_of_scores(weights_ + i * score_ld_, grad_scores_ + i * score_ld_, shares[i], numbers);
       if (gradients_.grad_bias != nullptr) add_to_bias(part, head, i);
-    }
+    });
     multiply<>(Product<T>{places_, width, places_, grad_scores_, score_ld_, k_, ld_, grads_[0], ld_, false});
     multiply<true>(Product<T>{places_, width, places_, grad_scores_, score_ld_, q_, ld_, grads_[1], ld_, false});
     multiply<true>(Product<T>{places_, width, places_, weights_, score_ld_, grad_out_, ld_, grads_[2], ld_, false});
@@ -59,19 +62,23 @@ class WindowBackwardTask {
   }
 
  private:
-  // ds = p·(dp − Σ p·dp), with p = the exponentials · `share`.
-  void gradient_of_scores(T* weights, T* grad, int64_t vectors, T share) {
+  // ds = p·(dp − Σ p·dp), with p = the exponentials · `share`; leaves the weights that dropout left.
+  void gradient_of_scores(T* weights, T* grad, T share, const uint32_t* numbers) const {
     const Tag<T> d;
+    const int64_t vectors = score_ld_ / kLanes<T>;
     const auto factor = hn::Set(d, share);
     auto sum = hn::Zero(d);
     for (int64_t j = 0; j < vectors * kLanes<T>; j += kLanes<T>) {
       const auto p = hn::Mul(load(weights + j), factor);
+      if (numbers != nullptr) store(dropout_.thinned(load(grad + j), numbers + j), grad + j);
       sum = hn::MulAdd(p, load(grad + j), sum);
       store(p, weights + j);
     }
     const auto mean = hn::Set(d, sum_of<T>(sum));
     for (int64_t j = 0; j < vectors * kLanes<T>; j += kLanes<T>) {
-      store(hn::Mul(load(weights + j), hn::Sub(load(grad + j), mean)), grad + j);
+      const auto p = load(weights + j);
+      store(hn::Mul(p, hn::Sub(load(grad + j), mean)), grad + j);
+      if (numbers != nullptr) store(dropout_.thinned(p, numbers + j), weights + j);
     }
   }
 
@@ -101,6 +108,7 @@ class WindowBackwardTask {
   Arena arena_;
   WindowWeights<T, S> softmax_;
   WindowRows<S> rows_;
+  Dropout<T> dropout_;
   T *q_, *k_, *turned_v_, *grad_out_, *grads_[3], *spare_, *weights_, *grad_scores_;
 };
 
@@ -120,16 +128,7 @@ void window_backward_of(const WindowCall& call, const WindowGradients& gradients
 }
 
 void window_backward_of_type(const WindowCall& call, const WindowGradients& gradients, const CpuRuntime& runtime) {
-  switch (call.type) {
-    case Number::float32:
-      return window_backward_of<float, float>(call, gradients, runtime);
-    case Number::bfloat16:
-      return window_backward_of<float, BFloat16>(call, gradients, runtime);
-    case Number::float64:
-      return window_backward_of<double, double>(call, gradients, runtime);
-    case Number::float16:
-      break;  // the glue refuses it
-  }
+  with_types(call.type, [&]<typename T, typename S>() { window_backward_of<T, S>(call, gradients, runtime); });
 }
 
 }  // namespace fovea::kernels::HWY_NAMESPACE

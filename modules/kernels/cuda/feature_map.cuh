@@ -89,9 +89,13 @@ struct Pooling {
 // What a channel or a pixel contributes to the gradient of a place.
 struct GateSide {
   const float* gate;
-  PooledGradient pooled;
-  const float* maximum;  // whose places are counted
+  // Of a PooledGradient.
+  const float* mean;
+  const float* largest;
+  const float* maximum;
+  const float* count;
   float share;           // of a mean: 1/n
+  const float* counted;  // the maximum whose places are counted
 
   struct Values {
     float gate;
@@ -104,12 +108,12 @@ struct GateSide {
   __device__ Values load(int64_t i) const {
     Values values{1, 0, 0, NAN, NAN};  // nothing equals NaN
     if (gate != nullptr) values.gate = gate[i];
-    if (pooled.mean != nullptr) values.add = pooled.mean[i] * share;
-    if (pooled.largest != nullptr) {
-      values.part = pooled.largest[i] / pooled.count[i];
-      values.top = pooled.maximum[i];
+    if (mean != nullptr) values.add = mean[i] * share;
+    if (largest != nullptr) {
+      values.part = largest[i] / count[i];
+      values.top = maximum[i];
     }
-    if (maximum != nullptr) values.counted = maximum[i];
+    if (counted != nullptr) values.counted = counted[i];
     return values;
   }
 };

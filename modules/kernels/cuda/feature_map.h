@@ -22,23 +22,6 @@ Status pool_channels(const FeatureMap& x, const float* gate, float* mean, float*
 // out = x·channel_gate·pixel_gate in the layout and type of x; either gate may be null.
 Status scale_map(const FeatureMap& x, const float* channel_gate, const float* pixel_gate, void* out, Stream stream);
 
-// Gradients of what was pooled, with what was pooled: [B,P] over channels, [B,C] over pixels. Null: none.
-struct PooledGradient {
-  const float* mean = nullptr;
-  const float* largest = nullptr;  // with the two that follow
-  const float* maximum = nullptr;  // what was found
-  const float* count = nullptr;    // how many places share it: each gets its part of the gradient
-};
-
-struct MapGradients {
-  const void* grad_out = nullptr;       // as x
-  const float* channel_gate = nullptr;  // [B,C], null: none
-  const float* pixel_gate = nullptr;    // [B,P], null: none
-  bool pooled_scaled = false;           // what was pooled over channels was x·channel_gate, not x
-  PooledGradient over_channels;
-  PooledGradient over_pixels;
-};
-
 // grad [B,P] of the pixel gate: Σ_c grad_out·x·channel_gate. Where the maxima [B,P] of pool_channels are given, `count`
 // receives how many channels share them, for PooledGradient.
 Status pixel_gate_gradient(const FeatureMap& x, const MapGradients& given, const float* maximum, float* grad,

@@ -85,12 +85,23 @@ Status pool(const FeatureMap& x, bool over_pixels, const float* channel_gate, co
   });
 }
 
+GateSide side_of(const void* gate, const PooledGradient& pooled, int64_t places) {
+  const auto floats = [](const void* data) { return static_cast<const float*>(data); };
+  return {.gate = floats(gate),
+          .mean = floats(pooled.mean),
+          .largest = floats(pooled.largest),
+          .maximum = floats(pooled.maximum),
+          .count = floats(pooled.count),
+          .share = 1.0f / static_cast<float>(places),
+          .counted = nullptr};
+}
+
 template <typename S, bool ChannelsLast>
 GateGradient<S, ChannelsLast> gradient_of(const FeatureMap& x, const MapGradients& given) {
   return {.x = static_cast<const S*>(x.data),
           .grad_out = static_cast<const S*>(given.grad_out),
-          .channel = {given.channel_gate, given.over_pixels, nullptr, 1.0f / static_cast<float>(x.pixels)},
-          .pixel = {given.pixel_gate, given.over_channels, nullptr, 1.0f / static_cast<float>(x.channels)},
+          .channel = side_of(given.channel_gate, given.over_pixels, x.pixels),
+          .pixel = side_of(given.pixel_gate, given.over_channels, x.channels),
           .pooled_scaled = given.pooled_scaled,
           .of_channel = false};
 }
@@ -196,7 +207,7 @@ Status scale_map(const FeatureMap& x, const float* channel_gate, const float* pi
 Status pixel_gate_gradient(const FeatureMap& x, const MapGradients& given, const float* maximum, float* grad,
                            float* count, void* workspace, Stream stream) {
   return with_gradient(x, given, [&](auto work, auto s) {
-    work.pixel.maximum = maximum;
+    work.pixel.counted = maximum;
     const auto shape = shape_of(x);
     return reduce({shape,
                    adds_rows(x, false),
@@ -211,7 +222,7 @@ Status channel_gate_gradient(const FeatureMap& x, const MapGradients& given, con
                              float* count, void* workspace, Stream stream) {
   return with_gradient(x, given, [&](auto work, auto s) {
     work.of_channel = true;
-    work.channel.maximum = maximum;
+    work.channel.counted = maximum;
     const auto shape = shape_of(x);
     return reduce({shape,
                    adds_rows(x, true),

@@ -1,0 +1,53 @@
+"""What recording attention adds to a forward pass: with and without, each alone in its process, in turns.
+
+    map_cost.py [--model vit_base_patch16_224] [--maps cls,all] [--dtypes float32,bfloat16] [--pairs 7] [--threads 2]
+                [--markdown FILE]
+
+A ratio of 1.02 means that the maps add 2 %.
+"""
+import argparse
+import datetime
+import json
+from pathlib import Path
+
+from compare import FOVEA, chip, ratio_row, run
+
+
+def milliseconds(args, dtype, *maps):
+    answer = json.loads(run(FOVEA, "bench", "model", "--model", args.model, "--dtype", dtype, "--threads", args.threads,
+                            "--json", *maps))
+    return answer["milliseconds_per_image"], answer["maps"]
+
+
+def rows(args):
+    for dtype in args.dtypes.split(","):
+        for maps in args.maps.split(","):
+            pairs = []
+            for _ in range(args.pairs):
+                recorded, count = milliseconds(args, dtype, "--maps", maps)
+                pairs.append((recorded, milliseconds(args, dtype)[0]))
+            yield ratio_row(f"{args.model}, {dtype}, {count} maps, {'rows of CLS' if maps == 'cls' else 'all rows'}", pairs)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="vit_base_patch16_224")
+    parser.add_argument("--maps", default="cls,all")
+    parser.add_argument("--dtypes", default="float32,bfloat16")
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--markdown", help="also write the table here")
+    args = parser.parse_args()
+    lines = [f"{datetime.date.today()}, {chip()}, {args.threads} threads, {args.pairs} alternated pairs", "",
+             "| case | with maps ms | without ms | ratio (median) | ratios |", "|---|---|---|---|---|"]
+    print("\n".join(lines))
+    for row in rows(args):
+        lines.append(f"| {row['case']} | {row['ours_ms']:.1f} | {row['peer_ms']:.1f} | {row['ratio']:.3f} | "
+                     f"{row['ratios'][0]:.2f}–{row['ratios'][1]:.2f} |")
+        print(lines[-1], flush=True)
+    if args.markdown:
+        Path(args.markdown).write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

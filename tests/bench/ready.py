@@ -1,0 +1,42 @@
+"""How soon a network of 1.2 GB is ready: from the start of the process until its weights are in place and the image would
+be read (it is not there, and the process ends), the file in the cache of the system; beside it the shipped network.
+
+    ready.py [--model vit_large_patch16_224] [--runs 15] [--threads 2]
+"""
+import argparse
+import datetime
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from compare import FOVEA, HERE, chip, run
+
+
+def milliseconds(args, *network):
+    before = time.perf_counter()
+    ended = subprocess.run([FOVEA, "classify", "/nowhere.png", "--threads", str(args.threads), *network], capture_output=True,
+                           text=True)
+    assert ended.returncode == 4 and "/nowhere.png" in ended.stderr, ended.stderr
+    return (time.perf_counter() - before) * 1e3
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="vit_large_patch16_224")
+    parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "weights.safetensors"
+        run(sys.executable, HERE / "peer_model.py", "--model", args.model, "--weights", weights, "--save")
+        times = [(milliseconds(args, "--model", args.model, "--weights", weights), milliseconds(args)) for _ in range(args.runs)]
+    print(f"{datetime.date.today()}, {chip()}, {args.threads} threads, {args.runs} runs")
+    for name, column in zip((args.model, "the shipped default"), zip(*times)):
+        print(f"{name}: {statistics.median(column):.0f} ms ({min(column):.0f}–{max(column):.0f})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Every name at its own size: the peer's network with random weights, saved by the peer's own saver, loads by its name (of
+transformers, by its folder) and gives the peer's logits. By hand, as it takes an hour and 20 GB of memory:
+
+    FOVEA_BIN=build/release/bin tests/parity/full_size.py [--only REGEX] [--library timm,torchvision,transformers]
+
+prints a line a name and ends with the count and the worst error of each library. Where random weights make a network so
+steep that rounding shows (above 1e-5), both sides compute once more in float64. docs/weights.md has what it found.
+"""
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import timm
+import torch
+import torchvision
+import transformers
+from safetensors.torch import load_file, save_file
+
+from harness import FoveaError, Tool, images, randomised, relative_error
+from test_transformers import with_sharp_cosines
+
+BOUND = 1e-4
+STEEP = 1e-5
+
+
+def random_start(peer):
+    sharp = any(name.endswith("logit_scale") for name, _ in peer.named_parameters())
+    return with_sharp_cosines(peer) if sharp else randomised(peer)
+
+
+def by_name(tool, name, peer, side, folder):
+    x = images(1, 3, side, side)
+    file = folder / "model.safetensors"
+    save_file({key: value.contiguous() for key, value in peer.state_dict().items()}, file)
+    with torch.no_grad():
+        ours, theirs = tool.run({"kind": "model", "name": name}, file, x)["logits"], peer(x)
+        error = relative_error(ours, theirs)
+        if error < STEEP:
+            return error
+        exact = peer.double()(x.double())
+        in_float64 = tool.run({"kind": "model", "name": name}, file, x.double(), dtype="float64")["logits"]
+    print(f"{name}: {error:.1e} in float32, where fovea is {relative_error(ours.double(), exact):.1e} and the peer "
+          f"{relative_error(theirs.double(), exact):.1e} from float64; in float64 {relative_error(in_float64, exact):.1e}", flush=True)
+    return error if error < BOUND else relative_error(in_float64, exact)
+
+
+def of_timm(tool):
+    """Smallest first, so that a run that is stopped has seen most."""
+    known = set(timm.list_models())
+    rows = [row for row in tool.ask({"want": []})["table"] if row["name"] in known]
+    for row in sorted(rows, key=lambda row: (row["input_size"][-1] > 300, row["name"])):
+        def run(folder, name=row["name"], side=row["input_size"][-1]):
+            torch.manual_seed(0)
+            options = {} if name.startswith(("vit_", "deit", "swin", "cait", "maxvit", "eva")) else {"drop_rate": 0.0}
+            return by_name(tool, name, random_start(timm.create_model(name, **options)), side, folder)
+        yield row["name"], run
+
+
+def of_torchvision(tool):
+    names = {row["name"] for row in tool.ask({"want": []})["table"]} & set(torchvision.models.list_models())
+    for name in sorted(names):
+        def run(folder, name=name):
+            torch.manual_seed(0)
+            side = 299 if name.startswith("inception") else 256 if name.startswith("swin_v2") else 224
+            options = {"init_weights": False} if name.startswith("inception") else {}
+            return by_name(tool, name, random_start(torchvision.models.get_model(name, **options)), side, folder)
+        yield name, run
+
+
+LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+LABELS = {"num_labels": 1000}
+
+
+def towers(kind, vision, text):
+    return kind(vision_config=vision, text_config=text, num_labels=1000)
+
+
+FOLDERS = {
+    "ViTForImageClassification": lambda: transformers.ViTForImageClassification(transformers.ViTConfig(**LABELS)),
+    "ViTForImageClassification, large": lambda: transformers.ViTForImageClassification(
+        transformers.ViTConfig(**LARGE, **LABELS)),
+    "DeiTForImageClassificationWithTeacher": lambda: transformers.DeiTForImageClassificationWithTeacher(
+        transformers.DeiTConfig(**LABELS)),
+    "SwinForImageClassification": lambda: transformers.SwinForImageClassification(transformers.SwinConfig(**LABELS)),
+    "SwinForImageClassification, base": lambda: transformers.SwinForImageClassification(transformers.SwinConfig(
+        embed_dim=128, depths=[2, 2, 18, 2], num_heads=[4, 8, 16, 32], **LABELS)),
+    "Swinv2ForImageClassification": lambda: transformers.Swinv2ForImageClassification(transformers.Swinv2Config(
+        image_size=256, window_size=8, **LABELS)),
+    "Dinov2ForImageClassification": lambda: transformers.Dinov2ForImageClassification(transformers.Dinov2Config(
+        image_size=518, patch_size=14, **LABELS)),
+    "Dinov2WithRegistersForImageClassification": lambda: transformers.Dinov2WithRegistersForImageClassification(
+        transformers.Dinov2WithRegistersConfig(image_size=518, patch_size=14, **LABELS)),
+    "CLIPForImageClassification": lambda: transformers.CLIPForImageClassification(transformers.CLIPConfig(**LABELS)),
+    "CLIPVisionModelWithProjection": lambda: transformers.CLIPVisionModelWithProjection(transformers.CLIPVisionConfig()),
+    "SiglipForImageClassification": lambda: transformers.SiglipForImageClassification(transformers.SiglipConfig(**LABELS)),
+}
+
+
+def of_transformers(tool):
+    program = Path(tool.process.args[0]).parent / "fovea"
+    for name, make in FOLDERS.items():
+        def run(folder, make=make):
+            torch.manual_seed(0)
+            peer = random_start(make())
+            config = getattr(peer.config, "vision_config", peer.config)
+            peer.save_pretrained(folder / "model", save_original_format=True)
+            x = images(1, 3, config.image_size, config.image_size)
+            save_file({"input": x}, folder / "x.safetensors")
+            subprocess.run([program, "features", folder / "x.safetensors", "--model", folder / "model", "--output",
+                            folder / "y.safetensors"], check=True, capture_output=True)
+            with torch.no_grad():
+                wanted = peer(x)
+            return relative_error(load_file(folder / "y.safetensors")["logits"],
+                                  wanted["image_embeds" if "image_embeds" in wanted else "logits"])
+        yield name, run
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=".")
+    parser.add_argument("--library", default="timm,torchvision,transformers")
+    args = parser.parse_args()
+    tool, summary, failed = Tool(), [], 0
+    for library in args.library.split(","):
+        errors = {}
+        for name, run in globals()[f"of_{library}"](tool):
+            if not re.search(args.only, name):
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    errors[name] = run(Path(folder))
+                    print(f"{library:<13} {name:<48} {errors[name]:.1e}", flush=True)
+                except (FoveaError, AssertionError, subprocess.CalledProcessError) as error:
+                    failed += 1
+                    print(f"{library:<13} {name:<48} FAILED: {getattr(error, 'stderr', None) or error}", flush=True)
+        worst = max(errors, key=errors.get, default=None)
+        if worst is not None:
+            failed += sum(error > BOUND for error in errors.values())
+            summary.append(f"{library}: {len(errors)} names, worst {errors[worst]:.1e} ({worst})")
+    tool.close()
+    print("\n".join([*summary, f"{failed} failed"]))
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()
