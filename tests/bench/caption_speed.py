@@ -7,16 +7,14 @@ many tokens. A ratio is fovea's tokens a second over transformers'. The bound of
 weights once at the memory bandwidth measured here (the best of many sums over 1 GiB, with as many threads).
 """
 import argparse
-import datetime
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from compare import FOVEA, HERE, chip, run
+from table import FOVEA, options, print_table, run
 
 MODES = ["save", "time", "bandwidth"]
 
@@ -101,21 +99,18 @@ def rows(args, folder):
             bandwidth = statistics.median(bandwidths)
             bound = weights * (4 if dtype == "float32" else 2) / bandwidth * 1e3
             step = statistics.median(ours["milliseconds_per_step"] for ours, _ in pairs)
-            yield {"case": f"{dtype}, {'greedy' if beams == '1' else beams + ' beams'}", "ratio": statistics.median(ratios),
-                   "ratios": [ratios[0], ratios[-1]], "step": step, "bound": bound, "share": bound / step,
-                   "bandwidth": bandwidth / 1e9,
-                   "ours": statistics.median(ours["tokens_per_second"] for ours, _ in pairs),
-                   "peer": statistics.median(1e3 * args.tokens / peer["caption_ms"] for _, peer in pairs)}
+            speed = statistics.median(ours["tokens_per_second"] for ours, _ in pairs)
+            peer_speed = statistics.median(1e3 * args.tokens / peer["caption_ms"] for _, peer in pairs)
+            yield [f"{dtype}, {'greedy' if beams == '1' else beams + ' beams'}", f"{speed:.1f}", f"{peer_speed:.1f}",
+                   f"{statistics.median(ratios):.2f}", f"{ratios[0]:.2f}–{ratios[-1]:.2f}", f"{step:.2f}", f"{bound:.2f}",
+                   f"{bound / step:.0%}", f"{bandwidth / 1e9:.1f}"]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, pairs=5)
     parser.add_argument("--beams", default="1,4")
     parser.add_argument("--dtypes", default="float32,bfloat16")
     parser.add_argument("--tokens", type=int, default=20)
-    parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--markdown", help="also write the table here")
     parser.add_argument("--mode", choices=MODES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--dtype", default="float32", help=argparse.SUPPRESS)
@@ -127,18 +122,10 @@ def main():
     if args.mode == "time":
         args.beams = int(args.beams)
         return time_peer(args)
-    lines = [f"{datetime.date.today()}, {chip()}, {args.threads} threads, {args.tokens} new tokens, {args.pairs} alternated "
-             "pairs", "", "| case | fovea tokens/s | transformers tokens/s | ratio (median) | ratios | step ms | bound ms | "
-             "share of the bound | memory GB/s |", "|---|---|---|---|---|---|---|---|---|"]
-    print("\n".join(lines))
-    with tempfile.TemporaryDirectory() as temporary:
-        for row in rows(args, Path(temporary)):
-            lines.append(f"| {row['case']} | {row['ours']:.1f} | {row['peer']:.1f} | {row['ratio']:.2f} | "
-                         f"{row['ratios'][0]:.2f}–{row['ratios'][1]:.2f} | {row['step']:.2f} | {row['bound']:.2f} | "
-                         f"{row['share']:.0%} | {row['bandwidth']:.1f} |")
-            print(lines[-1], flush=True)
-    if args.markdown:
-        Path(args.markdown).write_text("\n".join(lines) + "\n")
+    with tempfile.TemporaryDirectory() as folder:
+        print_table(args, [f"{args.tokens} new tokens"],
+                    ["case", "fovea tokens/s", "transformers tokens/s", "ratio (median)", "ratios", "step ms", "bound ms",
+                     "share of the bound", "memory GB/s"], rows(args, Path(folder)))
 
 
 if __name__ == "__main__":

@@ -5,37 +5,16 @@
 Rows: the time of a forward pass against PyTorch eager on the same random weights, then the time from the start of the
 process to the answer for one photograph against ONNX Runtime. A ratio below 1 means that fovea is faster.
 """
-import argparse
-import datetime
 import json
 import re
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-FOVEA = HERE.parents[1] / "build/release/bin/fovea"
+from table import FOVEA, HERE, options, print_table, ratio_row, run
+
 MODELS = ["seresnet50", "cbamresnet50", "vit_base_patch16_224", "swin_tiny_patch4_window7_224"]
-
-
-def run(*command):
-    return subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True).stdout
-
-
-def chip():
-    names = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
-    return f"{names[0]}, {len(names)} cores" if names else "unknown chip"
-
-
-def ratio_row(name, pairs):
-    ratios = sorted(ours / peer for ours, peer in pairs)
-    peers = sorted(peer for _, peer in pairs)
-    return {"case": name, "ours_ms": statistics.median(ours for ours, _ in pairs), "peer_ms": statistics.median(peers),
-            "ratio": statistics.median(ratios), "ratios": [ratios[0], ratios[-1]],
-            "peer_spread": peers[-1] / peers[0] - 1}
 
 
 def model_rows(args, folder):
@@ -92,30 +71,25 @@ def all_rows(args, folder):
         yield start_row(args, folder)
 
 
+def lines(args, folder):
+    for row in all_rows(args, folder):
+        yield [row["case"], f"{row['ours_ms']:.1f}", f"{row['peer_ms']:.1f}", f"{row['ratio']:.3f}",
+               f"{row['ratios'][0]:.2f}–{row['ratios'][1]:.2f}", f"{row['peer_spread']:.0%}"]
+        if "peak_memory_mb" in row:
+            yield (f"\nPeak memory of that classification: {row['peak_memory_mb']:.0f} MB with {row['weights_mb']:.0f} MB of "
+                   "weights.")
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, pairs=7)
     parser.add_argument("--models", default=".")
     parser.add_argument("--dtypes", default="float32,bfloat16")
     parser.add_argument("--batches", default="1,8")
-    parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-start", action="store_true")
-    parser.add_argument("--markdown", help="also write the table here")
     args = parser.parse_args()
-    lines = [f"{datetime.date.today()}, {chip()}, {args.threads} threads, torch 2.11.0, {args.pairs} alternated pairs", "",
-             "| case | fovea ms | peer ms | ratio (median) | ratios | peer's spread |", "|---|---|---|---|---|---|"]
-    print("\n".join(lines))
-    with tempfile.TemporaryDirectory() as temporary:
-        for row in all_rows(args, Path(temporary)):
-            lines.append(f"| {row['case']} | {row['ours_ms']:.1f} | {row['peer_ms']:.1f} | {row['ratio']:.3f} | "
-                         f"{row['ratios'][0]:.2f}–{row['ratios'][1]:.2f} | {row['peer_spread']:.0%} |")
-            print(lines[-1], flush=True)
-            if "peak_memory_mb" in row:
-                lines.append(f"\nPeak memory of that classification: {row['peak_memory_mb']:.0f} MB with "
-                             f"{row['weights_mb']:.0f} MB of weights.")
-                print(lines[-1])
-    if args.markdown:
-        Path(args.markdown).write_text("\n".join(lines) + "\n")
+    with tempfile.TemporaryDirectory() as folder:
+        print_table(args, ["torch 2.11.0"], ["case", "fovea ms", "peer ms", "ratio (median)", "ratios", "peer's spread"],
+                    lines(args, Path(folder)))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ exactly so many words; PyTorch decodes all beams as rows of a batch and picks th
 search. A ratio below 1 means that fovea is faster.
 """
 import argparse
-import datetime
 import itertools
 import json
 import statistics
@@ -22,7 +21,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from compare import FOVEA, chip, ratio_row, run
+from table import FOVEA, options, print_table, ratio_row, run
+
 
 class Sizes(NamedTuple):
     vocabulary: int
@@ -120,33 +120,25 @@ def rows(args, folder):
             ours = json.loads(run(FOVEA, "bench", "caption", "--model", models[decoder], *common, "--json"))
             peer = float(run(sys.executable, __file__, "--peer", "--decoders", decoder, *common))
             pairs.append((ours["milliseconds_per_step"], peer))
-        yield ratio_row(f"{decoder}, {dtype}, {'greedy' if beams == '1' else beams + ' beams'}", pairs)
+        row = ratio_row(f"{decoder}, {dtype}, {'greedy' if beams == '1' else beams + ' beams'}", pairs)
+        yield [row["case"], f"{row['ours_ms']:.3f}", f"{row['peer_ms']:.3f}", f"{row['ratio']:.3f}",
+               f"{row['ratios'][0]:.2f}–{row['ratios'][1]:.2f}"]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, pairs=7)
     parser.add_argument("--decoders", default="published,shipped")
     parser.add_argument("--beams", default="1,5")
     parser.add_argument("--dtypes", default="float32,bfloat16")
     parser.add_argument("--tokens", type=int, default=20)
-    parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--markdown", help="also write the table here")
     parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--dtype", default="float32", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peer:
         return time_peer(args)
-    lines = [f"{datetime.date.today()}, {chip()}, {args.threads} threads, {args.tokens} words, {args.pairs} alternated "
-             "pairs", "", "| case | fovea ms a word | PyTorch ms | ratio (median) | ratios |", "|---|---|---|---|---|"]
-    print("\n".join(lines))
-    with tempfile.TemporaryDirectory() as temporary:
-        for row in rows(args, Path(temporary)):
-            lines.append(f"| {row['case']} | {row['ours_ms']:.3f} | {row['peer_ms']:.3f} | {row['ratio']:.3f} | "
-                         f"{row['ratios'][0]:.2f}–{row['ratios'][1]:.2f} |")
-            print(lines[-1], flush=True)
-    if args.markdown:
-        Path(args.markdown).write_text("\n".join(lines) + "\n")
+    with tempfile.TemporaryDirectory() as folder:
+        print_table(args, [f"{args.tokens} words"], ["case", "fovea ms a word", "PyTorch ms", "ratio (median)", "ratios"],
+                    rows(args, Path(folder)))
 
 
 if __name__ == "__main__":

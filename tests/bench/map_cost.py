@@ -5,12 +5,9 @@
 
 A ratio of 1.02 means that the maps add 2 %.
 """
-import argparse
-import datetime
 import json
-from pathlib import Path
 
-from compare import FOVEA, chip, ratio_row, run
+from table import FOVEA, options, print_table, ratio_row, run
 
 
 def milliseconds(args, dtype, *maps):
@@ -26,27 +23,18 @@ def rows(args):
             for _ in range(args.pairs):
                 recorded, count = milliseconds(args, dtype, "--maps", maps)
                 pairs.append((recorded, milliseconds(args, dtype)[0]))
-            yield ratio_row(f"{args.model}, {dtype}, {count} maps, {'rows of CLS' if maps == 'cls' else 'all rows'}", pairs)
+            row = ratio_row(f"{args.model}, {dtype}, {count} maps, {'rows of CLS' if maps == 'cls' else 'all rows'}", pairs)
+            yield [row["case"], f"{row['ours_ms']:.1f}", f"{row['peer_ms']:.1f}", f"{row['ratio']:.3f}",
+                   f"{row['ratios'][0]:.2f}–{row['ratios'][1]:.2f}"]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, pairs=7)
     parser.add_argument("--model", default="vit_base_patch16_224")
     parser.add_argument("--maps", default="cls,all")
     parser.add_argument("--dtypes", default="float32,bfloat16")
-    parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--markdown", help="also write the table here")
     args = parser.parse_args()
-    lines = [f"{datetime.date.today()}, {chip()}, {args.threads} threads, {args.pairs} alternated pairs", "",
-             "| case | with maps ms | without ms | ratio (median) | ratios |", "|---|---|---|---|---|"]
-    print("\n".join(lines))
-    for row in rows(args):
-        lines.append(f"| {row['case']} | {row['ours_ms']:.1f} | {row['peer_ms']:.1f} | {row['ratio']:.3f} | "
-                     f"{row['ratios'][0]:.2f}–{row['ratios'][1]:.2f} |")
-        print(lines[-1], flush=True)
-    if args.markdown:
-        Path(args.markdown).write_text("\n".join(lines) + "\n")
+    print_table(args, [], ["case", "with maps ms", "without ms", "ratio (median)", "ratios"], rows(args))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,8 @@
 """How soon a network of 1.2 GB is ready: from the start of the process until its weights are in place and the image would
 be read (it is not there, and the process ends), the file in the cache of the system; beside it the shipped network.
 
-    ready.py [--model vit_large_patch16_224] [--runs 15] [--threads 2]
+    ready.py [--model vit_large_patch16_224] [--runs 15] [--threads 2] [--markdown FILE]
 """
-import argparse
-import datetime
 import statistics
 import subprocess
 import sys
@@ -12,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from compare import FOVEA, HERE, chip, run
+from table import FOVEA, HERE, options, print_table, run
 
 
 def milliseconds(args, *network):
@@ -24,18 +22,17 @@ def milliseconds(args, *network):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--model", default="vit_large_patch16_224")
     parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.safetensors"
         run(sys.executable, HERE / "peer_model.py", "--model", args.model, "--weights", weights, "--save")
         times = [(milliseconds(args, "--model", args.model, "--weights", weights), milliseconds(args)) for _ in range(args.runs)]
-    print(f"{datetime.date.today()}, {chip()}, {args.threads} threads, {args.runs} runs")
-    for name, column in zip((args.model, "the shipped default"), zip(*times)):
-        print(f"{name}: {statistics.median(column):.0f} ms ({min(column):.0f}–{max(column):.0f})")
+    print_table(args, [f"{args.runs} runs"], ["network", "ready after ms (median)", "ms"],
+                ([name, f"{statistics.median(column):.0f}", f"{min(column):.0f}–{max(column):.0f}"]
+                 for name, column in zip((args.model, "the shipped default"), zip(*times))))
 
 
 if __name__ == "__main__":

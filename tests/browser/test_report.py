@@ -16,7 +16,7 @@ FOVEA = Path(os.environ["FOVEA_BIN"]) / "fovea"
 sys.path.insert(0, str(Path(os.environ["FOVEA_SOURCE"]) / "tests/captioning"))
 import small_captioner  # noqa: E402
 
-from page import control, pixels, says, slide  # noqa: E402
+from page import control, pixels, played_words, says, slide  # noqa: E402
 
 SAMPLES = Path(os.environ["FOVEA_SOURCE"]) / "datasets/samples"
 
@@ -191,20 +191,8 @@ def test_words_play_one_after_the_other(browser, words):
     buttons = browser.find_elements(By.CSS_SELECTOR, ".words button")
     play = buttons[-1]
     buttons[2].click()
-    # The page itself takes down each word that is pressed: a poll from outside may come too late for a word.
-    browser.execute_script("""
-        window.order = [];
-        const buttons = [...document.querySelectorAll(".words button")];
-        new MutationObserver(changes => {
-            for (const { target } of changes)
-                if (target.getAttribute("aria-pressed") === "true") window.order.push(buttons.indexOf(target));
-        }).observe(document.querySelector(".words"), { attributeFilter: ["aria-pressed"], subtree: true });
-    """)
-    play.click()
-    assert play.text == "■ stop"
-    WebDriverWait(browser, 120).until(lambda _: play.text == "▶ play")
-    order = browser.execute_script("return window.order")
-    assert [word for i, word in enumerate(order) if i == 0 or word != order[i - 1]] == list(range(len(buttons) - 1))
+    order, count = played_words(browser)
+    assert order == list(range(count))
     play.click()
     play.click()
     assert play.text == "▶ play"  # stopped by hand

@@ -10,7 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from page import control, pixels, says
+from page import control, pixels, played_words, says
 
 TESTS = Path(os.environ["FOVEA_SOURCE"]) / "tests"
 sys.path += [str(TESTS / "serve"), str(TESTS / "captioning")]
@@ -194,17 +194,8 @@ def test_captions_play(browser, writer):
     assert len(buttons) > 3 and play.text == "▶ play"
     buttons[1].click()
     assert says(browser) == f'caption, where "{buttons[1].text}" was read'
-    order = []
-    play.click()
-
-    def finished(_):
-        now = [i for i, node in enumerate(buttons) if node.get_attribute("aria-pressed") == "true"]
-        if now and (not order or order[-1] != now[0]):
-            order.append(now[0])
-        return play.text == "▶ play"
-
-    wait(browser, finished)
-    assert order == list(range(len(buttons) - 1))
+    order, count = played_words(browser)
+    assert order == list(range(count))
     shoot(browser, "words")
     browser.execute_script("document.getElementById('state').textContent = ''")
     at(browser, "captions").click()

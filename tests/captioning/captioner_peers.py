@@ -26,12 +26,13 @@ def vit_gpt2(tokenizer, seed=0, encoder=None, **decoder):
     decoder = transformers.GPT2Config(**{**settings, **decoder})
     config = transformers.VisionEncoderDecoderConfig.from_encoder_decoder_configs(
         encoder, decoder, decoder_start_token_id=end, pad_token_id=end, eos_token_id=end)
+    torch.manual_seed(seed)
     model = transformers.VisionEncoderDecoderModel(config)
     for key in ("decoder_start_token_id", "pad_token_id", "eos_token_id", "bos_token_id"):
         setattr(model.generation_config, key, end)
     randomised(model, seed)
     with torch.no_grad():  # so that captions end now and then: the score of the end token lies among the best
-        model.get_decoder().lm_head.weight[end] = 1.6 * model.get_decoder().transformer.ln_f.bias
+        model.get_decoder().lm_head.weight[end] = 2.2 * model.get_decoder().transformer.ln_f.bias
     return model
 
 
@@ -43,6 +44,7 @@ def blip(tokenizer, seed=0, vision=None, **text):
         text_config={"vocab_size": size + 2, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
                      "intermediate_size": 40, "max_position_embeddings": 40, "bos_token_id": size, "pad_token_id": 0,
                      "sep_token_id": tokenizer.token_to_id("[SEP]"), **text})
+    torch.manual_seed(seed)
     model = randomised(transformers.BlipForConditionalGeneration(config), seed)
     with torch.no_grad():
         model.text_decoder.cls.predictions.bias[tokenizer.token_to_id("[SEP]")] = 2.5

@@ -20,11 +20,21 @@ def state(trained):
 
 @pytest.fixture(scope="session")
 def answer(photograph, trained):
-    return classify(photograph, trained / "model.safetensors").stdout
+    return json.loads(classify(photograph, trained / "model.safetensors").stdout)
 
 
 def classify(photograph, weights, *more):
     return fovea("classify", photograph, "--model", MODEL, "--weights", weights, "--json", *more)
+
+
+def is_answer(run, answer):
+    """The last bits of a score may depend on where the file has its tensors: MKL takes other steps for other alignments."""
+    assert run.returncode == 0, run.stderr
+    (ours,), (wanted,) = json.loads(run.stdout), answer
+    same_place = all((a["label"], a["index"]) == (b["label"], b["index"])
+                     for a, b in zip(ours["predictions"], wanted["predictions"], strict=True))
+    return same_place and [p["score"] for p in ours["predictions"]] == pytest.approx(
+        [p["score"] for p in wanted["predictions"]], rel=1e-6)
 
 
 def shard(state, folder, parts=3, suffix="safetensors", total=None):
@@ -71,17 +81,16 @@ WRITERS = {
 @pytest.mark.parametrize("writer", WRITERS)
 def test_every_container_gives_the_same_answer(photograph, state, answer, tmp_path, writer):
     WRITERS[writer](state, tmp_path / "pytorch_model.bin")
-    run = classify(photograph, tmp_path / "pytorch_model.bin")
-    assert run.returncode == 0, run.stderr
-    assert run.stdout == answer
+    assert is_answer(classify(photograph, tmp_path / "pytorch_model.bin"), answer)
+    assert fovea("convert", tmp_path / "pytorch_model.bin", tmp_path / "out.safetensors", "--dtype", "float32").returncode == 0
+    written = {key.removeprefix("module."): value for key, value in load_file(tmp_path / "out.safetensors").items()}
+    assert written.keys() == state.keys() and all(torch.equal(written[key], state[key]) for key in state)
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "bin"])
 def test_shards_give_the_same_answer(photograph, state, answer, tmp_path, suffix):
     path, _, _ = shard(state, tmp_path, suffix=suffix)
-    run = classify(photograph, path)
-    assert run.returncode == 0, run.stderr
-    assert run.stdout == answer
+    assert is_answer(classify(photograph, path), answer)
 
 
 def test_shards_in_the_cache_of_hugging_face(photograph, state, answer, tmp_path):
@@ -92,12 +101,12 @@ def test_shards_in_the_cache_of_hugging_face(photograph, state, answer, tmp_path
     for number, file in enumerate(snapshot.iterdir()):
         shutil.move(file, blobs / str(number))
         file.symlink_to(f"../../blobs/{number}")
-    assert classify(photograph, path).stdout == answer
+    assert is_answer(classify(photograph, path), answer)
 
 
 def test_a_wrong_total_size_is_no_harm(photograph, state, answer, tmp_path):
     """Published indices round it; each shard accounts for its own bytes."""
-    assert classify(photograph, shard(state, tmp_path, total=7.5)[0]).stdout == answer
+    assert is_answer(classify(photograph, shard(state, tmp_path, total=7.5)[0]), answer)
 
 
 def change_index(path, **files):

@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <initializer_list>
 #include <string_view>
 
@@ -56,12 +55,10 @@ TEST(Probe, LosslessWebP) {
   EXPECT_EQ(header.channels, 4);
 }
 
-TEST(Probe, BombIsRefusedAtOnce) {
+TEST(Probe, BombIsRefusedByItsHeader) {
   const auto file =
       bytes({"\x89PNG\r\n\x1A\n\0\0\0\x0DIHDR\0\0\xEA\x60\0\0\xEA\x60\x08\x02\0\0\0"sv, "\x0F\xB0\xE2\x15"sv});
-  const auto start = std::chrono::steady_clock::now();
   EXPECT_ERROR(probe_image(file), ErrorKind::resource, "60000x60000 exceeds limit 64 Mpx (--max-pixels)");
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(10));
   EXPECT_EQ(probe_image(file, 3'600'000'000).width, 60000);
   EXPECT_ERROR(probe_image(file, 3'599'999'999), ErrorKind::resource, "exceeds limit 3600 Mpx");
 }

@@ -1,5 +1,6 @@
-"""Every name at its own size: the peer's network with random weights, saved by the peer's own saver, loads by its name (of
-transformers, by its folder) and gives the peer's logits. By hand, as it takes an hour and 20 GB of memory:
+"""Every name at its own size: the peer's network with random weights, saved by the peer's own savers in every container,
+loads by its name (of transformers, by its folder) and gives the peer's logits, from every container the same but for the
+last bits (see test_names.py). By hand, as it takes hours and 20 GB of memory:
 
     FOVEA_BIN=build/release/bin tests/parity/full_size.py [--only REGEX] [--library timm,torchvision,transformers]
 
@@ -7,6 +8,7 @@ prints a line a name and ends with the count and the worst error of each library
 steep that rounding shows (above 1e-5), both sides compute once more in float64. docs/weights.md has what it found.
 """
 import argparse
+import functools
 import re
 import subprocess
 import sys
@@ -19,11 +21,13 @@ import torchvision
 import transformers
 from safetensors.torch import load_file, save_file
 
+from containers import CONTAINERS, one_file
 from harness import FoveaError, Tool, images, randomised, relative_error
 from test_transformers import with_sharp_cosines
 
 BOUND = 1e-4
 STEEP = 1e-5
+ROUNDING = 1e-6
 
 
 def random_start(peer):
@@ -31,17 +35,29 @@ def random_start(peer):
     return with_sharp_cosines(peer) if sharp else randomised(peer)
 
 
+def same_from_all(folder, savers, answer):
+    """What `answer` gives for the file of one saver after the other; the files are large and do not stay."""
+    first = None
+    for save in savers:
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            given = answer(save(Path(place)))
+        first = given if first is None else first
+        assert relative_error(given, first) < ROUNDING, f"{save} gives other logits"
+    return first
+
+
 def by_name(tool, name, peer, side, folder):
-    x = images(1, 3, side, side)
-    file = folder / "model.safetensors"
-    save_file({key: value.contiguous() for key, value in peer.state_dict().items()}, file)
+    x, subject = images(1, 3, side, side), {"kind": "model", "name": name}
+    savers = [functools.partial(container, peer.state_dict()) for container in CONTAINERS]
     with torch.no_grad():
-        ours, theirs = tool.run({"kind": "model", "name": name}, file, x)["logits"], peer(x)
+        ours = same_from_all(folder, savers, lambda file: tool.run(subject, file, x)["logits"])
+        theirs = peer(x)
         error = relative_error(ours, theirs)
         if error < STEEP:
             return error
+        file = one_file(peer.state_dict(), folder)
         exact = peer.double()(x.double())
-        in_float64 = tool.run({"kind": "model", "name": name}, file, x.double(), dtype="float64")["logits"]
+        in_float64 = tool.run(subject, file, x.double(), dtype="float64")["logits"]
     print(f"{name}: {error:.1e} in float32, where fovea is {relative_error(ours.double(), exact):.1e} and the peer "
           f"{relative_error(theirs.double(), exact):.1e} from float64; in float64 {relative_error(in_float64, exact):.1e}", flush=True)
     return error if error < BOUND else relative_error(in_float64, exact)
@@ -99,6 +115,29 @@ FOLDERS = {
 }
 
 
+def folders(peer):
+    """As save_pretrained writes one, whole and in shards, and with torch.save's file in the place of its own, as before
+    safetensors."""
+    def whole(place):
+        peer.save_pretrained(place, save_original_format=True)
+        return place
+
+    def in_shards(place):
+        peer.save_pretrained(place, save_original_format=True, max_shard_size="50MB")
+        assert (place / "model.safetensors.index.json").exists()
+        return place
+
+    def pickled(place, **options):
+        peer.config.save_pretrained(place)
+        torch.save(peer.state_dict(), place / "pytorch_model.bin", **options)
+        return place
+
+    def pickled_legacy(place):
+        return pickled(place, _use_new_zipfile_serialization=False)
+
+    return whole, in_shards, pickled, pickled_legacy
+
+
 def of_transformers(tool):
     program = Path(tool.process.args[0]).parent / "fovea"
     for name, make in FOLDERS.items():
@@ -106,15 +145,18 @@ def of_transformers(tool):
             torch.manual_seed(0)
             peer = random_start(make())
             config = getattr(peer.config, "vision_config", peer.config)
-            peer.save_pretrained(folder / "model", save_original_format=True)
             x = images(1, 3, config.image_size, config.image_size)
             save_file({"input": x}, folder / "x.safetensors")
-            subprocess.run([program, "features", folder / "x.safetensors", "--model", folder / "model", "--output",
-                            folder / "y.safetensors"], check=True, capture_output=True)
+
+            def answer(place):
+                subprocess.run([program, "features", folder / "x.safetensors", "--model", place, "--output",
+                                folder / "y.safetensors", "--force"], check=True, capture_output=True, text=True)
+                return load_file(folder / "y.safetensors")["logits"]
+
+            ours = same_from_all(folder, folders(peer), answer)
             with torch.no_grad():
                 wanted = peer(x)
-            return relative_error(load_file(folder / "y.safetensors")["logits"],
-                                  wanted["image_embeds" if "image_embeds" in wanted else "logits"])
+            return relative_error(ours, wanted["image_embeds" if "image_embeds" in wanted else "logits"])
         yield name, run
 
 

@@ -10,6 +10,7 @@
                 features, pooled   beside the logits of a model ("output" of a layer)
                 gradients          of sum(logits · cotangent): gradient/input and gradient/<parameter>
                 buffers            buffer/<name> after the forward pass
+                weights            weight/<name> of every parameter and buffer that a checkpoint holds
                 shapes             of every parameter and buffer, in reply["shapes"]
     layout    a name of fovea's layout tables; detected unless given
     adapt     fit position and window tables of other sizes

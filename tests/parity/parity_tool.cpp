@@ -84,6 +84,9 @@ class Job {
       }
     }
     if (differentiate) gradients(x, result, input.find("cotangent")->to(type_));
+    if (wants("weights")) {
+      for (const auto& [name, tensor] : named_weights(*subject_.module)) add("weight/" + name, tensor);
+    }
     if (wants("buffers")) {
       for (const auto& buffer : subject_.module->named_buffers()) add("buffer/" + buffer.key(), buffer.value());
     }
