@@ -6,7 +6,8 @@
 fovea_add_library(attention_kernel)
 target_sources(fovea_attention_kernel PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cpu/arena.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/cpu/attention.cpp)
+  ${CMAKE_CURRENT_LIST_DIR}/cpu/attention.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/cpu/pairs.cpp)
 fovea_add_library(kernels)
 target_sources(fovea_kernels PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cpu/additive.cpp

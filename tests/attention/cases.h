@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <cmath>
 #include <random>
 #include <string>
 #include <vector>
@@ -89,6 +91,22 @@ inline RandomCase random_case(uint64_t seed, at::ScalarType type) {
   if (random() % 4 == 0) c.args.key_lengths = at::randint(0, M + 1, {B}, at::kLong);
   c.name = fmt::format("seed {} B{} H{} K{} N{} M{} d{} e{}", seed, B, H, K, N, M, d, e);
   return c;
+}
+
+inline double scale_of(const RandomCase& c) {
+  return c.args.scale.value_or(1 / std::sqrt(static_cast<double>(c.q.size(3))));
+}
+
+// How far the core may be from `expected` in the type of q (CONTRIBUTING.md): sums of d products, and scores that are
+// no more exact than their last bit, whichever way the formula is written: softmax hands that on.
+inline double core_floor(const RandomCase& c, const at::Tensor& expected) {
+  const auto type = c.q.scalar_type();
+  const double top = expected.numel() == 0 ? 1.0 : std::max(expected.abs().max().item<double>(), 1.0);
+  const double unit = type == at::kBFloat16 ? 4e-3 : type == at::kFloat ? 1e-6 : 1e-14;
+  const double last_bit = type == at::kBFloat16 ? 0 : type == at::kFloat ? 0x1p-24 : 0x1p-53;
+  const auto k = c.k.to(at::kDouble).repeat_interleave(c.q.size(1) / c.k.size(1), 1);
+  const double score = at::matmul(c.q.to(at::kDouble), k.transpose(-2, -1)).abs().max().item<double>() * scale_of(c);
+  return top * std::max(unit * std::sqrt(static_cast<double>(c.q.size(3))), 2 * last_bit * score);
 }
 
 inline at::Tensor four(const at::Tensor& bias) {

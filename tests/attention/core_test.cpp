@@ -16,10 +16,12 @@ namespace fovea {
 namespace {
 
 using testing::allowed_by;
+using testing::core_floor;
 using testing::four;
 using testing::oracle_attention;
 using testing::random_case;
 using testing::relative_error;
+using testing::scale_of;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
@@ -33,11 +35,6 @@ std::string error_of(const std::function<void()>& f) {
   return "";
 }
 
-double largest_score(const testing::RandomCase& c, double scale) {
-  const auto k = c.k.to(at::kDouble).repeat_interleave(c.q.size(1) / c.k.size(1), 1);
-  return at::matmul(c.q.to(at::kDouble), k.transpose(-2, -1)).abs().max().item<double>() * scale;
-}
-
 // design rule: error ≤ max(2 × error of the plain formula in the same type, floor).
 TEST(AttentionCore, MatchesLoopsOnSeededCases) {
   const char* given = std::getenv("FOVEA_CASES");
@@ -48,19 +45,13 @@ TEST(AttentionCore, MatchesLoopsOnSeededCases) {
     const auto c = random_case(seed, type);
     auto bias = four(c.args.bias);
     if (bias.defined()) bias = bias.to(type);  // the core adds it in the type of q
-    const double scale = c.args.scale.value_or(1 / std::sqrt(static_cast<double>(c.q.size(3))));
     const auto expected = oracle_attention(
-        {.q = c.q, .k = c.k, .v = c.v, .allowed = allowed_by(c.q, c.k, c.args), .bias = bias, .scale = scale});
+        {.q = c.q, .k = c.k, .v = c.v, .allowed = allowed_by(c.q, c.k, c.args), .bias = bias, .scale = scale_of(c)});
     const auto got = attention(c.q, c.k, c.v, c.args);
     auto plain = c.args;
     plain.backend = "reference";
     const auto bound_of = attention(c.q, c.k, c.v, plain);
-    const double top = std::max(expected.abs().max().item<double>(), 1.0);
-    const double unit = type == at::kBFloat16 ? 4e-3 : type == at::kFloat ? 1e-6 : 1e-14;
-    // A score is no more exact than its last bit, whichever way the formula is written: softmax hands that on.
-    const double last_bit = type == at::kBFloat16 ? 0 : type == at::kFloat ? 0x1p-24 : 0x1p-53;
-    const double floor =
-        top * std::max(unit * std::sqrt(static_cast<double>(c.q.size(3))), 2 * last_bit * largest_score(c, scale));
+    const double floor = core_floor(c, expected);
     const auto error = [&](const at::Tensor& t) { return (t.to(at::kDouble) - expected).abs().max().item<double>(); };
     // Scores of ±100 and more in bfloat16 carry an absolute error of 0.5: the plain formula is the measure there.
     if (type != at::kBFloat16 && c.q.abs().max().item<double>() < 20) {

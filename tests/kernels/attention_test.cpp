@@ -28,11 +28,9 @@ TEST(AttentionKernel, EqualsLoopsOnSeededCases) {
     const auto c = random_case(seed, type);
     auto bias = four(c.args.bias);
     if (bias.defined()) bias = bias.to(type);  // the core adds it in the type of q
-    const double scale = c.args.scale.value_or(1 / std::sqrt(static_cast<double>(c.q.size(3))));
     const auto expected = oracle_attention(
-        {.q = c.q, .k = c.k, .v = c.v, .allowed = allowed_by(c.q, c.k, c.args), .bias = bias, .scale = scale});
-    const double bound =
-        std::max(2 * largest_error(run(c, "reference"), expected), error_floor(expected.to(type), c.q.size(3)));
+        {.q = c.q, .k = c.k, .v = c.v, .allowed = allowed_by(c.q, c.k, c.args), .bias = bias, .scale = scale_of(c)});
+    const double bound = std::max(2 * largest_error(run(c, "reference"), expected), core_floor(c, expected));
     ASSERT_LE(largest_error(run(c, "cpu"), expected), bound) << c.name << " " << toString(type);
   }
 }

@@ -16,6 +16,7 @@
 #include "fovea/modules/kernels/cpu/dropout-inl.h"
 #include "fovea/modules/kernels/cpu/few-rows-inl.h"
 #include "fovea/modules/kernels/cpu/head-inl.h"
+#include "fovea/modules/kernels/cpu/pairs.h"
 #include "fovea/modules/kernels/cpu/rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -58,6 +59,7 @@ class ForwardTask {
         score_ld_(round_up((call.keys + blocks_.parts - 1) / blocks_.parts, kLanes<T>) + kLanes<T>),
         group_(std::max<int64_t>(kTileRows[kTileVectors], kScoresAtOnce / score_ld_)),
         masking_(call.causal || call.mask.data != nullptr || call.bias.data != nullptr),
+        in_pairs_(kPairs<T, S> && !masking_ && call.width % kValuesOfPairs == 0 && pairs_are_fast()),
         arena_(bytes()),
         dropout_(call, score_ld_, arena_) {
     q_ = arena_.take<T>(rows_ * ceil_lanes(call.width));
@@ -80,7 +82,13 @@ class ForwardTask {
     head_ = h;
     first_ = first;
     count_ = count;
-    pack_rows(pointers(call_.q, h, first, count), count, call_.width, q_, ceil_lanes(call_.width));
+    const S* const* queries = pointers(call_.q, h, first, count);
+    if (in_pairs_) {
+      for (int64_t i = 0; i < count; ++i)
+        memcpy(q_ + i * call_.width / 2, queries[i], static_cast<size_t>(call_.width) * sizeof(S));
+    } else {
+      pack_rows(queries, count, call_.width, q_, ceil_lanes(call_.width));
+    }
     std::fill(top_, top_ + count, kMasked<T>);
     std::fill(sum_, sum_ + count, T(0));
     std::fill(out_, out_ + count * out_ld_, T(0));
@@ -111,6 +119,9 @@ class ForwardTask {
   }
 
   void block(int64_t key, int64_t keys) {
+    if constexpr (kPairs<T, S>) {
+      if (in_pairs_) return block_in_pairs(key, keys);
+    }
     const int64_t shared = head_ / (call_.heads / call_.key_heads);
     pack_transposed(pointers(call_.k, shared, key, keys), keys, call_.width, k_, spare_);
     pack_rows(pointers(call_.v, shared, key, keys), keys, call_.value_width, v_, out_ld_);
@@ -138,6 +149,28 @@ class ForwardTask {
           out_[(row + i) * out_ld_ + wild.column] += scores_[i * score_ld_ + wild.key] * wild.value;
         }
       }
+    }
+  }
+
+  // The same of what is not masked, with products of pairs: of neighbours along the width, then of neighbouring keys,
+  // whose weights are rounded to bfloat16.
+  void block_in_pairs(int64_t key, int64_t keys) {
+    const int64_t shared = head_ / (call_.heads / call_.key_heads), words = call_.width / 2;
+    // A row of pairs is moved as one of as many floats.
+    pack_transposed(reinterpret_cast<const T* const*>(pointers(call_.k, shared, key, keys)), keys, words, k_, spare_);
+    pack_pairs(pointers(call_.v, shared, key, keys), keys, call_.value_width, reinterpret_cast<uint32_t*>(v_), out_ld_);
+    const int64_t vectors = (keys + kLanes<T> - 1) / kLanes<T>;
+    const Parts groups(count_, group_);
+    for (int64_t g = 0; g < groups.parts; ++g) {
+      const int64_t row = groups.begin(g), rows = groups.size(g);
+      multiply_pairs(in_pairs({rows, vectors, words, q_ + row * words, words, k_, 0, scores_, score_ld_, false}));
+      finish_stored(scores_, score_ld_, rows, vectors,
+                    FinishScores<T, T>{scores_, score_ld_, lanes_, static_cast<T>(call_.scale), zeros_, 0, keys});
+      weigh_all(row, rows, vectors);
+      dropout_.thin(scores_, score_ld_, {batch_ * call_.heads + head_, first_ + row, rows, key, vectors * kLanes<T>});
+      for (int64_t i = 0; i < rows; ++i) narrow(scores_ + i * score_ld_, vectors * kLanes<T>);
+      multiply_pairs(in_pairs({rows, out_ld_ / kLanes<T>, (keys + 1) / 2, scores_, score_ld_, v_, out_ld_,
+                               out_ + row * out_ld_, out_ld_, true}));
     }
   }
 
@@ -198,6 +231,7 @@ class ForwardTask {
   int64_t score_ld_;
   int64_t group_;  // rows whose scores are held at once
   bool masking_;
+  bool in_pairs_;  // q_, k_ and v_ hold words of two bfloat16
   Arena arena_;
   Dropout<T> dropout_;
   T *q_, *k_, *v_, *scores_, *out_, *spare_, *top_, *sum_;

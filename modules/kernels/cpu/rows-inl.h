@@ -9,14 +9,23 @@
 
 #include <hwy/highway.h>
 
+#include <type_traits>
+
+#include "fovea/modules/kernels/cpu/pairs.h"
 #include "fovea/modules/kernels/cpu/product-inl.h"
 #include "fovea/modules/kernels/cpu/softmax-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fovea::kernels::HWY_NAMESPACE {
 
+// What is read soon may be fetched meanwhile, for one row after the other: ahead(row). All at once would be more misses
+// than a chip has under way, and it would wait.
+struct NothingAhead {
+  HWY_INLINE void operator()(int64_t /*row*/) const {}
+};
+
 // Finishes q·kᵀ: scores·scale + bias, −∞ after the last column, and the largest of each lane of a row in `tops`.
-template <typename T, typename B>
+template <typename T, typename B, typename Ahead = NothingAhead>
 struct FinishScores {
   T* scores;
   int64_t ld;
@@ -25,6 +34,7 @@ struct FinishScores {
   const B* bias;  // rows of at least `columns`
   int64_t bias_ld;
   int64_t columns;
+  Ahead ahead = {};
 
   template <int R, int C>
   HWY_INLINE void operator()(int64_t row, int64_t column, const Vector<T> (&sums)[R][C]) const {
@@ -36,6 +46,7 @@ struct FinishScores {
     const B* add = bias + row * bias_ld + column;
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r, to += ld, largest += kLanes<T>, add += bias_ld) {
+      if (column == 0) ahead(row + r);
       auto top = hn::Set(d, kMasked<T>);
 #pragma GCC unroll 4
       for (int v = 0; v + 1 < C; ++v) {
@@ -55,17 +66,19 @@ struct FinishScores {
 };
 
 // Finishes weights·v: each row times its factor, to where it belongs.
-template <typename T, typename S>
+template <typename T, typename S, typename Ahead = NothingAhead>
 struct FinishRows {
   const T* factors;
   S* const* rows;  // null: nowhere
   int64_t offset;  // in those rows
   int64_t width;
+  Ahead ahead = {};
 
   template <int R, int C>
   HWY_INLINE void operator()(int64_t row, int64_t column, const Vector<T> (&sums)[R][C]) const {
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
+      if (column == 0) ahead(row + r);
       if (rows[row + r] == nullptr) continue;
       S* to = rows[row + r] + offset + column;
       const auto by = hn::Set(Tag<T>(), factors[row + r]);
@@ -82,6 +95,31 @@ struct FinishRows {
     }
   }
 };
+
+// What `finish` does with tiles, of sums that a product stored.
+template <typename T, typename Finish>
+HWY_INLINE void finish_stored(const T* sums, int64_t ld, int64_t rows, int64_t vectors, const Finish& finish) {
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < vectors * kLanes<T>; j += kLanes<T>) {
+      const Vector<T> tile[1][1] = {{load(sums + i * ld + j)}};
+      finish(i, j, tile);
+    }
+  }
+}
+
+// Whether sums in T of values in S may be those of pairs (pairs.h), whose vectors have 512 bits.
+template <typename T, typename S>
+constexpr bool kPairs = std::is_same_v<S, BFloat16>&& kLanes<T> == 16;
+constexpr int64_t kValuesOfPairs = 8;  // the width is a multiple: four pairs of a row are transposed together
+
+// The same of words that hold two values each.
+inline PairProduct in_pairs(const Product<float>& p) {
+  return {p.rows,  p.vectors,
+          p.depth, reinterpret_cast<const uint32_t*>(p.a),
+          p.lda,   reinterpret_cast<const uint32_t*>(p.b),
+          p.ldb,   p.c,
+          p.ldc,   p.add};
+}
 
 struct Largest {
   template <typename V>

@@ -114,6 +114,14 @@ class WindowBias {
   uint8_t* regions_;  // of each place, for each kind
 };
 
+// Queries of a window (of an image) and head: so many places from `first` on.
+struct WindowQueries {
+  int64_t window;
+  int64_t head;
+  int64_t first;
+  int64_t count;
+};
+
 // From the queries and keys of a window's head to its weights.
 //
 // Where one place is left over after whole vectors (49 = 3·16 + 1), its key is no column of the product, which would
@@ -121,9 +129,10 @@ class WindowBias {
 template <typename T, typename S>
 class WindowWeights {
  public:
-  WindowWeights(const WindowCall& call, const WindowBias<T, S>& bias, int64_t rows, Arena& arena)
+  WindowWeights(const WindowCall& call, const WindowBias<T, S>& bias, int64_t rows, bool pairs, Arena& arena)
       : call_(call),
         bias_(bias),
+        in_pairs_(pairs),
         ld_(round_up(call.head_width, kLanes<T>)),
         score_ld_(round_up(call.places(), kLanes<T>)),
         columns_(left_over(call) ? call.places() - 1 : call.places()),
@@ -144,35 +153,78 @@ class WindowWeights {
 
   // Rows of every place, in which the keys begin at `column`.
   void pack_keys(const S* const* rows, int64_t column) {
+    if constexpr (kPairs<T, S>) {
+      if (in_pairs_) return pack_pairs_of_keys(rows, column);
+    }
     pack_transposed(rows, columns_, call_.head_width, k_, spare_, column);
     if (left_over(call_)) pack_rows(rows + columns_, 1, call_.head_width, last_key_, ld_, column);
   }
 
-  // exp(score − the row's largest) of the places from `first` on, zeros after the last column; `q` holds their rows.
-  // Returns 1 over the sum of each row, which stands until the next call.
-  const T* weigh(const T* q, int64_t window, int64_t head, int64_t first, int64_t rows, T* weights) {
+  // exp(score − the row's largest) of those places, zeros after the last column; `q` holds their rows. Returns 1 over
+  // the sum of each row, which stands until the next call.
+  template <typename Ahead = NothingAhead>
+  const T* weigh(const T* q, const WindowQueries& of, T* weights, const Ahead& ahead = {}) {
     if (bias_.is_direct()) {
       const int64_t places = call_.places();
-      weigh_with(q, bias_.direct(window, head) + first * places, places, places, rows, weights);
+      const BiasRows<S> bias{bias_.direct(of.window, of.head) + of.first * places, places, places};
+      weigh_with(q, bias, of.count, weights, ahead);
     } else {
-      weigh_with(q, bias_.tile(window, head) + first * score_ld_, score_ld_, score_ld_, rows, weights);
+      const BiasRows<T> bias{bias_.tile(of.window, of.head) + of.first * score_ld_, score_ld_, score_ld_};
+      weigh_with(q, bias, of.count, weights, ahead);
     }
     return of_rows_;
   }
 
+  // Queries for weigh(), as it wants them.
+  void pack_queries(const S* const* rows, int64_t count, int64_t column, T* q) const {
+    if (in_pairs_) {
+      for (int64_t i = 0; i < count; ++i) pack_words(rows[i] + column, q + i * ld_);
+    } else {
+      pack_rows(rows, count, call_.head_width, q, ld_, column);
+    }
+  }
+
  private:
+  // Two values a word, zeros up to a whole vector of words.
+  void pack_words(const S* row, T* to) const {
+    memcpy(to, row, static_cast<size_t>(call_.head_width) * sizeof(S));
+    const int64_t words = call_.head_width / 2;
+    std::fill(to + words, to + round_up(words, kLanes<T>), T(0));
+  }
+
+  // A row of words is moved as one of as many floats.
+  void pack_pairs_of_keys(const S* const* rows, int64_t column) {
+    pack_transposed(reinterpret_cast<const T* const*>(rows), columns_, call_.head_width / 2, k_, spare_, column / 2);
+    if (left_over(call_)) pack_words(rows[columns_] + column, last_key_);
+  }
+
   static bool left_over(const WindowCall& call) { return call.places() > kLanes<T> && call.places() % kLanes<T> == 1; }
 
   template <typename B>
-  void weigh_with(const T* q, const B* bias, int64_t bias_ld, int64_t bias_columns, int64_t rows, T* weights) {
+  struct BiasRows {
+    const B* first;
+    int64_t ld;
+    int64_t columns;
+  };
+
+  template <typename B, typename Ahead>
+  void weigh_with(const T* q, const BiasRows<B>& bias, int64_t rows, T* weights, const Ahead& ahead) {
     const T scale = static_cast<T>(call_.scale);
     const int64_t vectors = round_up(columns_, kLanes<T>) / kLanes<T>;
-    multiply<>(Product<T>{rows, vectors, call_.head_width, q, ld_, k_, 0, nullptr, 0, false},
-               FinishScores<T, B>{weights, score_ld_, lanes_, scale, bias, bias_ld, bias_columns});
+    const FinishScores<T, B, Ahead> finish{weights, score_ld_, lanes_, scale, bias.first, bias.ld, bias.columns, ahead};
+    if constexpr (kPairs<T, S>) {
+      if (in_pairs_) {
+        multiply_pairs(in_pairs({rows, vectors, call_.head_width / 2, q, ld_, k_, 0, weights, score_ld_, false}));
+        finish_stored(weights, score_ld_, rows, vectors, finish);
+      }
+    }
+    if (!in_pairs_) multiply<>(Product<T>{rows, vectors, call_.head_width, q, ld_, k_, 0, nullptr, 0, false}, finish);
     reduce_lanes(lanes_, rows, of_rows_, Largest());
     if (left_over(call_)) {
       dots_of_last(q, rows);
-      for (int64_t i = 0; i < rows; ++i) last_[i] = last_[i] * scale + widened(bias[i * bias_ld + columns_]);
+      for (int64_t i = 0; i < rows; ++i) {
+        last_[i] = last_[i] * scale + widened(bias.first[i * bias.ld + columns_]);
+      }
       for (int64_t i = 0; i < rows; i += kLanes<T>) {
         store(hn::Max(load(last_ + i), load(of_rows_ + i)), of_rows_ + i);
       }
@@ -195,6 +247,13 @@ class WindowWeights {
   }
 
   void dots_of_last(const T* q, int64_t rows) {
+    if constexpr (kPairs<T, S>) {
+      if (in_pairs_) {
+        const int64_t words = round_up(call_.head_width / 2, kLanes<T>);
+        dots_of_pairs(in_pairs({rows, 0, words, q, ld_, last_key_, 0, nullptr, 0, false}), lanes_);
+        return reduce_lanes(lanes_, rows, last_, Sum());
+      }
+    }
     for (int64_t i = 0; i < rows; ++i) {
       auto sum = hn::Zero(Tag<T>());
       for (int64_t k = 0; k < ld_; k += kLanes<T>) sum = hn::MulAdd(load(q + i * ld_ + k), load(last_key_ + k), sum);
@@ -205,6 +264,7 @@ class WindowWeights {
 
   const WindowCall& call_;
   const WindowBias<T, S>& bias_;
+  bool in_pairs_;  // queries and keys are words of two values (pairs.h)
   int64_t ld_, score_ld_;
   int64_t columns_;  // of the product
   T *k_, *last_key_, *spare_;
@@ -265,15 +325,11 @@ class WindowRows {
   const S* const* rows() const { return room_.rows; }
   int64_t column(int64_t part, int64_t head) const { return part * call_.channels() + head * call_.head_width; }
 
-  // Queries, keys and values of a head, which are soon to be read: tokens lie too far apart for the chip to guess.
-  void prefetch(int64_t head) const {
+  // What is soon to be read: tokens lie too far apart for the chip to guess.
+  HWY_INLINE void prefetch(int64_t place, int64_t part, int64_t head) const {
     constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(S));
-    for (int64_t part = 0; part < 3; ++part) {
-      for (int64_t i = 0; i < call_.places(); ++i) {
-        const S* from = room_.rows[i] + column(part, head);
-        for (int64_t k = 0; k < call_.head_width; k += line) hwy::Prefetch(from + k);
-      }
-    }
+    const S* from = room_.rows[place] + column(part, head);
+    for (int64_t k = 0; k < call_.head_width; k += line) hwy::Prefetch(from + k);
   }
 
   // Rows of a contiguous [B,h,w,C] tensor; padding reads zeros.

@@ -24,7 +24,7 @@ class WindowBackwardTask {
         arena_(7 * Arena::bytes_for<T>(score_ld_ * ld_) + Arena::bytes_for<T>((kLanes<T> + 1) * ld_) +
                2 * Arena::bytes_for<T>(places_ * score_ld_) + WindowWeights<T, S>::bytes(call, places_) +
                WindowRows<S>::bytes(call) + Dropout<T>::bytes(call, score_ld_)),
-        softmax_(call, bias, places_, arena_),
+        softmax_(call, bias, places_, /*pairs=*/false, arena_),
         rows_(call, arena_),
         dropout_(call, score_ld_, arena_) {
     for (T** block : {&q_, &k_, &turned_v_, &grad_out_, &grads_[0], &grads_[1], &grads_[2]}) {
@@ -47,7 +47,7 @@ class WindowBackwardTask {
     pack_rows(rows_.of_output(static_cast<const S*>(gradients_.grad_out) + image * image_values), places_, d, grad_out_,
               ld_, head * d);
     multiply<>(Product<T>{places_, vectors, d, grad_out_, ld_, turned_v_, 0, grad_scores_, score_ld_, false});
-    const T* shares = softmax_.weigh(q_, window, head, 0, places_, weights_);
+    const T* shares = softmax_.weigh(q_, {window, head, 0, places_}, weights_);
     dropout_.each_row({number, 0, places_, 0, score_ld_}, [&](int64_t i, const uint32_t* numbers) {
       gradient_of_scores(weights_ + i * score_ld_, grad_scores_ + i * score_ld_, shares[i], numbers);
       if (gradients_.grad_bias != nullptr) add_to_bias(part, head, i);
