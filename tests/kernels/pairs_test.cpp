@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -66,6 +67,31 @@ TEST_F(PairProducts, MultiplyEveryShapeOfTiles) {
           }
           for (int64_t i = 0; i < rows; ++i) EXPECT_EQ(c[static_cast<size_t>(i * ldc + columns)], 2);  // untouched
         }
+      }
+    }
+  }
+}
+
+TEST_F(PairProducts, ScoresAreScaledAndMaskedAndTheirLargestKept) {
+  constexpr int64_t rows = 14, depth = 20;
+  for (const int64_t vectors : {1, 3, 4, 5, 9}) {
+    const int64_t ld = vectors * kWords;
+    for (const int64_t columns : {ld, ld - 1, ld - 15}) {
+      const auto a = random_words(rows * depth, random), b = random_words(static_cast<size_t>(depth * ld), random);
+      std::vector<float> plain(static_cast<size_t>(rows * ld)), c = plain, tops(rows * kWords, 100);
+      multiply_pairs({rows, vectors, depth, a.data(), depth, b.data(), ld, plain.data(), ld, false});
+      multiply_pairs({rows, vectors, depth, a.data(), depth, b.data(), ld, c.data(), ld, false},
+                     {-0.5F, columns, tops.data()});
+      for (int64_t i = 0; i < rows; ++i) {
+        std::vector<float> largest(kWords, -std::numeric_limits<float>::infinity());
+        for (int64_t j = 0; j < ld; ++j) {
+          const auto at = static_cast<size_t>(i * ld + j);
+          EXPECT_EQ(c[at], j < columns ? -0.5F * plain[at] : -std::numeric_limits<float>::infinity());
+          auto& top = largest[static_cast<size_t>(j % kWords)];
+          top = std::max(top, c[at]);
+        }
+        for (size_t lane = 0; lane < kWords; ++lane)
+          EXPECT_EQ(tops[static_cast<size_t>(i * kWords) + lane], largest[lane]);
       }
     }
   }

@@ -163,9 +163,8 @@ class ForwardTask {
     const Parts groups(count_, group_);
     for (int64_t g = 0; g < groups.parts; ++g) {
       const int64_t row = groups.begin(g), rows = groups.size(g);
-      multiply_pairs(in_pairs({rows, vectors, words, q_ + row * words, words, k_, 0, scores_, score_ld_, false}));
-      finish_stored(scores_, score_ld_, rows, vectors,
-                    FinishScores<T, T>{scores_, score_ld_, lanes_, static_cast<T>(call_.scale), zeros_, 0, keys});
+      multiply_pairs(in_pairs({rows, vectors, words, q_ + row * words, words, k_, 0, scores_, score_ld_, false}),
+                     {static_cast<T>(call_.scale), keys, lanes_});
       weigh_all(row, rows, vectors);
       dropout_.thin(scores_, score_ld_, {batch_ * call_.heads + head_, first_ + row, rows, key, vectors * kLanes<T>});
       for (int64_t i = 0; i < rows; ++i) narrow(scores_ + i * score_ld_, vectors * kLanes<T>);

@@ -31,6 +31,16 @@ bool pairs_are_fast();
 
 void multiply_pairs(const PairProduct& product);
 
+// What becomes of q·kᵀ while its sums are in registers: sums·scale, −∞ from `columns` on, and the largest of each lane
+// of a row in `tops` [rows,16].
+struct PairScores {
+  float scale;
+  int64_t columns;
+  float* tops;
+};
+
+void multiply_pairs(const PairProduct& product, const PairScores& scores);
+
 // Rows 2i and 2i + 1 of `width` values from `column` on become row i of `to`: pairs, `ld` apart, zeros after the width
 // and for a row after the last; ld is a multiple of 16.
 void pack_pairs(const BFloat16* const* rows, int64_t count, int64_t width, uint32_t* to, int64_t ld,
