@@ -3,6 +3,7 @@
 #include "fovea/modules/kernels/cpu/targets.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "fovea/modules/kernels/cpu/feature_map.cpp"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -78,6 +79,7 @@ HWY_INLINE void sums_of_columns(const S* from, int64_t rows, int64_t stride, int
   for (int64_t i = 0; i < rows; ++i, from += stride) {
     const auto factor = hn::Set(Tag<T>(), gate == nullptr ? T(1) : gate[i]);
     for (int64_t j = 0; j < width; j += kLanes<T>) {
+      hwy::Prefetch(from + kRowsAhead * stride + j);
       const auto x = hn::Mul(load_some<T>(from + j, width - j), factor);
       store(hn::Add(load(sum + j), x), sum + j);
       store(hn::Max(load(largest + j), x), largest + j);

@@ -5,6 +5,7 @@
 #include "fovea/modules/kernels/cpu/targets.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "fovea/modules/kernels/cpu/feature_map_backward.cpp"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -231,6 +232,8 @@ void sum_columns(const Sides<T, S>& sides, int64_t batch, T* grad, T* count, con
         const auto row = side_of_row(rows, r);
         const S *x = sides.x(image * sides.outer + r) + first, *g = sides.grad(image * sides.outer + r) + first;
         for (int64_t j = 0; j < width; j += kLanes<T>) {
+          hwy::Prefetch(x + kRowsAhead * inner + j);
+          hwy::Prefetch(g + kRowsAhead * inner + j);
           const int64_t here = width - j;
           const bool whole = here >= kLanes<T>;
           const auto found = found_at<Work, ChannelsLast, T>(whole ? load(x + j) : load_first(x + j, here),

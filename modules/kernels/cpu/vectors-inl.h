@@ -25,6 +25,10 @@ using Vector = hn::Vec<Tag<T>>;
 template <typename T>
 constexpr int64_t kLanes = HWY_LANES(T);
 
+// Blocks of columns are read row after row, each on another page: the chip does not guess the next, so that many rows
+// ahead are fetched.
+constexpr int64_t kRowsAhead = 4;
+
 constexpr int64_t round_up(int64_t count, int64_t multiple) {
   return (count + multiple - 1) / multiple * multiple;
 }
