@@ -233,6 +233,7 @@ struct AttentionCase {
 // Everything that the kernels compute, contiguous.
 struct Expected {
   std::vector<double> out, log_sum, weights, grad_q, grad_k, grad_v, grad_bias;
+  double score_gradient = 0;  // largest p·dp: the gradient of a score is p·dp − p·Σ p·dp, 0 for a single key
   std::vector<double> plain;  // out of scores and weights that were rounded to the type, as the formula's are
 };
 
@@ -243,7 +244,8 @@ inline Expected oracle(const AttentionCase& c) {
   Expected x{zeros(B * H * N * e),       std::vector<double>(static_cast<size_t>(B * H * N), -INFINITY),
              zeros(B * H * N * M),       zeros(B * H * N * d),
              zeros(B * K * M * d),       zeros(B * K * M * e),
-             zeros(c.grad_bias.count()), zeros(B * H * N * e)};
+             zeros(c.grad_bias.count()), 0,
+             zeros(B * H * N * e)};
   for (int64_t row = 0; row < B * H * N; ++row) {
     const int64_t b = row / N / H, h = row / N % H, i = row % N, kh = h / s.sharing;
     auto score = zeros(M), plain = zeros(M), keep = zeros(M), grad = zeros(M);
@@ -281,6 +283,7 @@ inline Expected oracle(const AttentionCase& c) {
       if (score[j] == -INFINITY) continue;
       const auto key = static_cast<int64_t>(j);
       const double ds = p[j] * (grad[j] - shared);
+      x.score_gradient = std::max(x.score_gradient, std::fabs(p[j] * grad[j]));
       for (int64_t a = 0; a < d; ++a) {
         x.grad_q[static_cast<size_t>(row * d + a)] += ds * c.scale() * c.k(b, kh, key, a);
         x.grad_k[static_cast<size_t>(((b * K + kh) * M + key) * d + a)] += ds * c.scale() * c.q(b, h, i, a);

@@ -216,16 +216,23 @@ class Random {
   std::normal_distribution<double> normal_;
 };
 
+// How many products a number is the sum of, and how large numbers are whose difference it is.
+struct Sums {
+  Sums(double width, double largest = 0) : width(width), largest(largest) {}  // NOLINT: most are of products alone
+  double width;
+  double largest;
+};
+
 // Throws unless every number is within the floor of what is expected, or twice the largest error of `plain`, where that
 // is given: the same sums of weights that were rounded to the type, yet to be rounded themselves. NaN must meet NaN.
-inline void expect_near(const std::vector<double>& got, const std::vector<double>& expected, Number type, double width,
-                        const std::string& what, const std::vector<double>& plain = {}) {
+inline void expect_near(const std::vector<double>& got, const std::vector<double>& expected, Number type,
+                        const Sums& of, const std::string& what, const std::vector<double>& plain = {}) {
   expect(got.size() == expected.size(), what + ": " + std::to_string(got.size()) + " numbers");
-  double top = 0;
+  double top = of.largest;
   for (const double x : expected) {
     if (std::isfinite(x)) top = std::max(top, std::fabs(x));
   }
-  double bound = error_floor(type, top, width);
+  double bound = error_floor(type, top, of.width);
   for (size_t i = 0; i < plain.size(); ++i) {
     bound = std::max(bound, 2 * std::fabs(rounded(type, plain[i]) - expected[i]));
   }
