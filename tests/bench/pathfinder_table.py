@@ -106,9 +106,10 @@ def section(results, counted):
 
 [Long Range Arena](https://arxiv.org/abs/2011.04006) asks whether a dashed curve joins two dots, pixel by pixel. Here: pictures
 of our own generator (`fovea train --data pathfinder`, as many joined as not: guessing gives 50 %), {settings['train']:,} to train on,
-{settings['epochs']} passes, {settings['test']:,} others to test; four blocks of width 32; learning rate {settings['lr']:g}, seeds: {settings['seeds']}. Cost on one thread:
+passes over them: {settings['epochs']}, {settings['test']:,} others to test; four blocks of width 32; learning rate {settings['lr']:g}, seeds: {settings['seeds']}. Cost on one thread:
 a forward pass of 8 pictures and a training step of {BATCH}, a picture of each, and the most memory that the process held.
 Multiply-adds are those of matrix products: scans and Fourier transforms are not counted.
+The benchmark itself trains for hundreds of thousands of steps: few steps say what a step costs, not what a mixer can learn.
 `tests/bench/pathfinder_table.py` made it.
 
 | mixer | accuracy, % | parameters | multiply-adds | forward | training |
