@@ -8,8 +8,8 @@
 namespace fovea {
 
 struct CaptionOptions {
-  // Its tokens are taken from the captioner. A max_length of 0 is captioner.usual.new_tokens behind the prompt: 20 where
-  // nobody says more, as transformers take it.
+  // Its tokens are taken from the captioner. A max_length of 0 is captioner.usual.new_tokens behind the prompt: 20
+  // where nobody says more, as transformers take it.
   GenerationOptions generation = {.max_length = 0};
   std::string prompt;  // text that every caption begins with
   bool maps = false;

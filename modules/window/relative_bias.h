@@ -16,9 +16,9 @@ at::Tensor relative_position_index(int64_t window_height, int64_t window_width);
 at::Tensor relative_position_bias(const at::Tensor& table, const at::Tensor& index);
 
 // table [(2W−1)²,H] (Swin's) or [H,2W−1,2W−1] (Google's MaxViT) of a square window → the same of one of side `window`:
-// linear between offsets that are spread by a geometric progression, so that near ones keep their values (BEiT's way, as
-// timm does it without SciPy). The table itself where the side is the same. Throws Error(data) when the table is of no
-// square window.
+// linear between offsets that are spread by a geometric progression, so that near ones keep their values (BEiT's way,
+// as timm does it without SciPy). The table itself where the side is the same. Throws Error(data) when the table is of
+// no square window.
 at::Tensor resample_relative_bias(const at::Tensor& table, int64_t window);
 
 }  // namespace fovea

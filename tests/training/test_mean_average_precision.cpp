@@ -87,7 +87,8 @@ TEST(MeanAveragePrecision, Refuses) {
   const auto scores = at::rand({4, 3}), present = at::ones({4, 3}, at::kBool);
   EXPECT_ERROR(mean_average_precision(scores, at::ones({4, 2}, at::kBool)), ErrorKind::data, "scores [N,C]");
   EXPECT_ERROR(mean_average_precision(scores, at::ones({4, 3})), ErrorKind::data, "scores [N,C]");
-  EXPECT_ERROR(mean_average_precision(scores, at::zeros({4, 3}, at::kBool)), ErrorKind::data, "no class has an example");
+  EXPECT_ERROR(mean_average_precision(scores, at::zeros({4, 3}, at::kBool)), ErrorKind::data,
+               "no class has an example");
   EXPECT_ERROR(mean_average_precision(at::full({4, 3}, NAN), present), ErrorKind::numeric, "NaN");
 }
 

@@ -131,7 +131,8 @@ TEST(WindowAttention, SaysWhichBackendRuns) {
             "cpu: runs\ncuda: not on a GPU\nsdpa: could run\nreference: could run\n");
   WindowArgs dropped = args;
   dropped.dropout = 0.1;
-  EXPECT_EQ(explain_window_backend(qkv, dropped), "cpu: runs\ncuda: not on a GPU\nsdpa: dropout\nreference: could run\n");
+  EXPECT_EQ(explain_window_backend(qkv, dropped),
+            "cpu: runs\ncuda: not on a GPU\nsdpa: dropout\nreference: could run\n");
   EXPECT_EQ(explain_window_backend(at::zeros({0, 4, 4, 12}), args),
             "cpu: a dimension is empty\ncuda: not on a GPU\nsdpa: a dimension is empty\nreference: runs\n");
   qkv.requires_grad_();
