@@ -203,6 +203,21 @@ TEST(Overlay, AFixedRangeMakesPicturesComparable) {
   EXPECT_EQ(right(weak, fixed), right(half, fixed));
 }
 
+int64_t dark(const Image& image, int64_t left, int64_t top, int64_t right, int64_t bottom) {
+  int64_t count = 0;
+  for (int64_t y = top; y < bottom; ++y) {
+    for (int64_t x = left; x < right; ++x) count += pixel(image, x, y)[0] < 100;
+  }
+  return count;
+}
+
+// Dark pixels beside one of the five ticks of the bar, from the top.
+int64_t number_at_tick(const Image& overlay, const Layout& layout, int tick) {
+  const int64_t right = layout.panel.left + layout.panel.width + 1, em = std::llround(layout.em);
+  const int64_t y = layout.panel.top + tick * (layout.panel.height - 1) / 4;
+  return dark(overlay, right + em / 2, y - em / 2, right + 2 * em, y + em / 2);
+}
+
 TEST(Overlay, AMapOfOneValueIsNotBlownUp) {
   const Image original = plain(500, 400, {128, 128, 128});
   const HeatMap map = heat(at::full({7, 7}, 0.3f));
@@ -212,6 +227,7 @@ TEST(Overlay, AMapOfOneValueIsNotBlownUp) {
   for (int64_t y = 0; y < box.height; ++y) {
     for (int64_t x = 0; x < box.width; ++x) ASSERT_EQ(pixel(overlay, box.left + x, box.top + y), first);
   }
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(number_at_tick(overlay, layout_of(original, map), i) > 10, i == 4) << i;
 }
 
 TEST(Overlay, EnlargedPixelsStaySquare) {
@@ -235,22 +251,10 @@ TEST(Overlay, HasATitleAndNumbersBesideTheBar) {
   const HeatMap map = one_hot(7, 7, 3, 3);
   const Image overlay = draw_overlay(original, map, {.title = "resnet50"});
   const Layout layout = overlay_layout(500, 400, {"resnet50", describe(map)});
-  const auto dark = [&](int64_t left, int64_t top, int64_t right, int64_t bottom) {
-    int64_t count = 0;
-    for (int64_t y = top; y < bottom; ++y) {
-      for (int64_t x = left; x < right; ++x) count += pixel(overlay, x, y)[0] < 100;
-    }
-    return count;
-  };
   const int64_t line = layout.picture.top / 2;
-  EXPECT_GT(dark(0, 0, layout.width, line), 100);
-  EXPECT_GT(dark(0, line, layout.width, layout.picture.top), 100);
-  const int64_t right = layout.panel.left + layout.panel.width + 1;
-  const int64_t em = std::llround(layout.em);
-  for (int i = 0; i < 5; ++i) {  // a number at each tick
-    const int64_t y = layout.panel.top + i * (layout.panel.height - 1) / 4;
-    EXPECT_GT(dark(right + em / 2, y - em / 2, right + 2 * em, y + em / 2), 10) << i;
-  }
+  EXPECT_GT(dark(overlay, 0, 0, layout.width, line), 100);
+  EXPECT_GT(dark(overlay, 0, line, layout.width, layout.picture.top), 100);
+  for (int i = 0; i < 5; ++i) EXPECT_GT(number_at_tick(overlay, layout, i), 10) << i;
   for (int64_t y = 0; y < layout.height; ++y) {  // nothing is cut off
     ASSERT_GT(pixel(overlay, layout.width - 1, y)[0], 250);
     ASSERT_GT(pixel(overlay, 0, y)[0], 250);

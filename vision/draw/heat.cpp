@@ -24,7 +24,8 @@ void draw_color_bar(cv::Mat& canvas, const Layout& layout, const Heat& heat, con
   const int64_t length = std::lround(layout.em * 0.4);
   const int64_t right = bar.left + bar.width;
   double widest = 0;
-  for (int i = 0; i < kBarTicks; ++i) {
+  const bool even = scale.low == scale.high;  // there is one number to say, and it is that of the least colour
+  for (int i = 0; i < (even ? 1 : kBarTicks); ++i) {
     const double share = static_cast<double>(i) / (kBarTicks - 1);
     const double y = static_cast<double>(bar.top) + (1 - share) * static_cast<double>(last);
     const cv::Rect tick(right, std::clamp(std::lround(y - thickness / 2.0), bar.top, bar.top + bar.height - thickness),
@@ -34,8 +35,8 @@ void draw_color_bar(cv::Mat& canvas, const Layout& layout, const Heat& heat, con
     put_text(canvas, text, right + 1.5 * length, y, {.em = layout.em * 0.9});
     widest = std::max(widest, text_width(text, layout.em * 0.9));
   }
-  const std::string label =
-      heat.unit + " (" + (options.range ? options.range_name : "least to greatest of this map") + ")";
+  const std::string ends = even ? "the same everywhere" : "least to greatest of this map";
+  const std::string label = heat.unit + " (" + (options.range ? options.range_name : ends) + ")";
   const double room = static_cast<double>(bar.height);
   const double em = layout.em * std::min(0.9, 0.9 * room / text_width(label, layout.em * 0.9));
   put_text(canvas, label, right + 1.5 * length + widest + layout.em, bar.top + room / 2, {.em = em, .upward = true});
