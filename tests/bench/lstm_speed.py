@@ -52,7 +52,7 @@ class Attention(nn.Module):
         self.encoder_att = nn.Linear(sizes.memory, sizes.attention)
         self.decoder_att = nn.Linear(sizes.state, sizes.attention)
         self.full_att = nn.Linear(sizes.attention, 1)
-        self.score = torch.tanh if sizes.shipped else torch.relu
+        self.score = nn.Tanh() if sizes.shipped else nn.ReLU()
 
     def forward(self, keys, memory, hidden):
         scores = self.full_att(self.score(keys + self.decoder_att(hidden)[:, None])).squeeze(2)
