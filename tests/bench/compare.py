@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from table import FOVEA, HERE, options, print_table, ratio_row, run
+from table import FOVEA, HERE, cells, options, print_table, ratio_row, run
 
 MODELS = ["seresnet50", "cbamresnet50", "vit_base_patch16_224", "swin_tiny_patch4_window7_224"]
 
@@ -73,8 +73,7 @@ def all_rows(args, folder):
 
 def lines(args, folder):
     for row in all_rows(args, folder):
-        yield [row["case"], f"{row['ours_ms']:.1f}", f"{row['peer_ms']:.1f}", f"{row['ratio']:.3f}",
-               f"{row['ratios'][0]:.2f}–{row['ratios'][1]:.2f}", f"{row['peer_spread']:.0%}"]
+        yield [*cells(row), f"{row['peer_spread']:.0%}"]
         if "peak_memory_mb" in row:
             yield (f"\nPeak memory of that classification: {row['peak_memory_mb']:.0f} MB with {row['weights_mb']:.0f} MB of "
                    "weights.")

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from table import FOVEA, options, print_table, ratio_row, run
+from table import FOVEA, cells, options, print_table, ratio_row, run
 
 
 class Sizes(NamedTuple):
@@ -120,9 +120,7 @@ def rows(args, folder):
             ours = json.loads(run(FOVEA, "bench", "caption", "--model", models[decoder], *common, "--json"))
             peer = float(run(sys.executable, __file__, "--peer", "--decoders", decoder, *common))
             pairs.append((ours["milliseconds_per_step"], peer))
-        row = ratio_row(f"{decoder}, {dtype}, {'greedy' if beams == '1' else beams + ' beams'}", pairs)
-        yield [row["case"], f"{row['ours_ms']:.3f}", f"{row['peer_ms']:.3f}", f"{row['ratio']:.3f}",
-               f"{row['ratios'][0]:.2f}–{row['ratios'][1]:.2f}"]
+        yield cells(ratio_row(f"{decoder}, {dtype}, {'greedy' if beams == '1' else beams + ' beams'}", pairs), digits=3)
 
 
 def main():

@@ -7,7 +7,7 @@ A ratio of 1.02 means that the maps add 2 %.
 """
 import json
 
-from table import FOVEA, options, print_table, ratio_row, run
+from table import FOVEA, cells, options, print_table, ratio_row, run
 
 
 def milliseconds(args, dtype, *maps):
@@ -23,9 +23,7 @@ def rows(args):
             for _ in range(args.pairs):
                 recorded, count = milliseconds(args, dtype, "--maps", maps)
                 pairs.append((recorded, milliseconds(args, dtype)[0]))
-            row = ratio_row(f"{args.model}, {dtype}, {count} maps, {'rows of CLS' if maps == 'cls' else 'all rows'}", pairs)
-            yield [row["case"], f"{row['ours_ms']:.1f}", f"{row['peer_ms']:.1f}", f"{row['ratio']:.3f}",
-                   f"{row['ratios'][0]:.2f}–{row['ratios'][1]:.2f}"]
+            yield cells(ratio_row(f"{args.model}, {dtype}, {count} maps, {'rows of CLS' if maps == 'cls' else 'all rows'}", pairs))
 
 
 def main():

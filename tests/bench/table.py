@@ -28,6 +28,12 @@ def ratio_row(name, pairs):
             "peer_spread": peers[-1] / peers[0] - 1}
 
 
+def cells(row, digits=1):
+    """Of a ratio_row: its name, both times, the ratio and its spread."""
+    return [row["case"], f"{row['ours_ms']:.{digits}f}", f"{row['peer_ms']:.{digits}f}", f"{row['ratio']:.3f}",
+            f"{row['ratios'][0]:.2f}–{row['ratios'][1]:.2f}"]
+
+
 def options(description, pairs=None):
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     if pairs:

@@ -59,7 +59,7 @@ class ForwardTask {
         score_ld_(round_up((call.keys + blocks_.parts - 1) / blocks_.parts, kLanes<T>) + kLanes<T>),
         group_(std::max<int64_t>(kTileRows[kTileVectors], kScoresAtOnce / score_ld_)),
         masking_(call.causal || call.mask.data != nullptr || call.bias.data != nullptr),
-        in_pairs_(kPairs<T, S> && !masking_ && call.width % kValuesOfPairs == 0 && pairs_are_fast()),
+        in_pairs_(!masking_ && takes_pairs<T, S>(call.width)),
         arena_(bytes()),
         dropout_(call, score_ld_, arena_) {
     q_ = arena_.take<T>(rows_ * ceil_lanes(call.width));
@@ -84,8 +84,9 @@ class ForwardTask {
     count_ = count;
     const S* const* queries = pointers(call_.q, h, first, count);
     if (in_pairs_) {
-      for (int64_t i = 0; i < count; ++i)
+      for (int64_t i = 0; i < count; ++i) {
         memcpy(q_ + i * call_.width / 2, queries[i], static_cast<size_t>(call_.width) * sizeof(S));
+      }
     } else {
       pack_rows(queries, count, call_.width, q_, ceil_lanes(call_.width));
     }

@@ -110,9 +110,14 @@ HWY_INLINE void finish_stored(const T* sums, int64_t ld, int64_t rows, int64_t v
 // Whether sums in T of values in S may be those of pairs (pairs.h), whose vectors have 512 bits.
 template <typename T, typename S>
 constexpr bool kPairs = std::is_same_v<S, BFloat16>&& kLanes<T> == 16;
-constexpr int64_t kValuesOfPairs = 8;  // the width is a multiple: four pairs of a row are transposed together
 
-// The same of words that hold two values each.
+// Whether they are, for rows of that width: four pairs of a row are transposed together.
+template <typename T, typename S>
+bool takes_pairs(int64_t width) {
+  return kPairs<T, S> && width % 8 == 0 && pairs_are_fast();
+}
+
+// A product whose rows hold words of two values each.
 inline PairProduct in_pairs(const Product<float>& p) {
   return {p.rows,  p.vectors,
           p.depth, reinterpret_cast<const uint32_t*>(p.a),

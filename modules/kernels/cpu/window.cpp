@@ -31,7 +31,7 @@ class WindowTask {
         q_(arena_.take<T>(score_ld_ * ld_)),
         v_(arena_.take<T>(score_ld_ * ld_)),
         scores_(arena_.take<T>(group_ * score_ld_)),
-        in_pairs_(kPairs<T, S> && call.head_width % kValuesOfPairs == 0 && pairs_are_fast()),
+        in_pairs_(takes_pairs<T, S>(call.head_width)),
         weights_(call, bias, group_, in_pairs_, arena_),
         to_(arena_.take<S*>(places_)),
         dropout_(call, score_ld_, arena_),
@@ -134,7 +134,8 @@ void window_forward_of(const WindowCall& call, void* out, const CpuRuntime& runt
   const WindowBias<T, S> bias(call, runtime);
   const int64_t windows = call.batch * call.windows();
   // A few windows are shared out by heads, so that no thread waits for another's window.
-  const int64_t parts = std::clamp<int64_t>((kTasksOfThread * runtime.threads + windows - 1) / windows, 1, call.heads);
+  const int64_t parts = std::clamp<int64_t>(
+      (kTasksOfThread * runtime.threads + windows - 1) / std::max<int64_t>(windows, 1), 1, call.heads);
   const Parts heads(call.heads, (call.heads + parts - 1) / parts);
   parallel(runtime, windows * heads.parts, [&](int64_t begin, int64_t end) {
     WindowTask<T, S>(call, bias, heads).run(begin, end, static_cast<S*>(out));
