@@ -65,11 +65,22 @@ def pictures(count, seed=1, side=SIDE):
     return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(seed))
 
 
-def peer_sequences(model, tokenizer, x, prompt, options):
-    """One list of token lists an image, without padding; their scores; the scores of the tokens at each step."""
+class Shaken:
+    """A logits processor of generate: every score off by at most `most`."""
+
+    def __init__(self, seed, most):
+        self.generator, self.most = torch.Generator().manual_seed(seed), most
+
+    def __call__(self, ids, scores):
+        return scores + self.most * (2 * torch.rand(scores.shape, generator=self.generator) - 1)
+
+
+def peer_sequences(model, tokenizer, x, prompt, options, processors=()):
+    """One list of token lists an image, without padding, and their scores."""
     words = tokenizer.encode(prompt, add_special_tokens=False).ids
     with torch.no_grad():
-        settings = {**options, "return_dict_in_generate": True, "output_scores": True}
+        settings = {**options, "return_dict_in_generate": True, "output_scores": True,
+                    "logits_processor": transformers.LogitsProcessorList(processors)}
         if model.config.model_type == "blip":
             text = model.config.text_config
             ids = torch.tensor([[text.bos_token_id, *words, text.sep_token_id]] * len(x))
@@ -88,4 +99,4 @@ def peer_sequences(model, tokenizer, x, prompt, options):
     scores = output.sequences_scores.tolist() if options["num_beams"] > 1 else [0.0] * len(sequences)
     count = options.get("num_return_sequences", 1)
     return ([sequences[i:i + count] for i in range(0, len(sequences), count)],
-            [scores[i:i + count] for i in range(0, len(scores), count)], output.scores)
+            [scores[i:i + count] for i in range(0, len(scores), count)])

@@ -20,6 +20,6 @@ def gpt2_tokenizer():
 
 @pytest.fixture(scope="session")
 def bert_tokenizer():
-    tokenizer = peers.bert(vocab_size=3000)
+    tokenizer = peers.bert()
     tokenizer.add_special_tokens(["[DEC]", "[ENC]"])
     return tokenizer

@@ -3,6 +3,7 @@ import json
 import os
 import random
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import tokenizers
@@ -33,16 +34,25 @@ def gpt2(vocab_size=3000, **options):
     return tokenizer
 
 
-def bert(vocab_size=3000, **normaliser):
-    tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(**normaliser)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
+def bert(longer=1500, **normaliser):
+    """A vocabulary of every letter and the most frequent `longer` pieces, counted here: WordPieceTrainer's differs at
+    every run."""
+    pre_tokenizer, normalizer = pre_tokenizers.BertPreTokenizer(), normalizers.BertNormalizer(**normaliser)
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     # A sample of every script, so that odd characters are tokens and not all unknown.
-    sample = ["".join(chr(code) for code in range(start, start + 40)) for start in range(0x20, 0x3000, 80)]
-    tokenizer.train_from_iterator(english_lines() + sample, trainers.WordPieceTrainer(
-        vocab_size=vocab_size, special_tokens=special, show_progress=False, limit_alphabet=2500))
+    sample = [chr(code) for start in range(0x20, 0x3000, 80) for code in range(start, start + 40)]
+    letters, parts = set(), Counter()
+    for line in english_lines() + sample:
+        for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(line)):
+            letters.update([word[0], *("##" + letter for letter in word[1:])])
+            parts.update({word[:length] for length in range(2, len(word) + 1)})
+            parts.update({"##" + word[start:] for start in range(1, len(word) - 1)})
+    frequent = sorted(parts, key=lambda part: (-parts[part], part))
+    vocabulary = [*special, *sorted(letters), *frequent[:longer]]
+    tokenizer = tokenizers.Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(vocabulary)}, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, pre_tokenizer
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(special)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     return tokenizer

@@ -94,7 +94,7 @@ def test_the_same_draws(tool, make, tmp_path, options):
     for seed in range(4):
         settings = {"do_sample": True, "num_beams": 1, "max_length": 14, "top_k": 50, **options}
         torch.manual_seed(seed)
-        sequences, _, _ = peer_sequences(model, tokenizer, x, "", settings)
+        sequences, _ = peer_sequences(model, tokenizer, x, "", settings)
         reply, _ = tool.ask(tmp_path, x, generate={**settings, "seed": seed})
         assert [[one["tokens"] for one in image] for image in reply["captions"]] == sequences
 
