@@ -87,7 +87,8 @@ std::variant<GridDecoderOptions, TextDecoderOptions> decoder_of(const TrainArgum
                             .depth = arguments.decoder_depth.value_or(3),
                             .heads = width / 32,
                             .hidden = 4 * width,
-                            .memory_dim = shape.dim};
+                            .memory_dim = shape.dim,
+                            .places = shape.places};
 }
 
 // Weights of a classifier fill the encoder, those of a captioner all of it.

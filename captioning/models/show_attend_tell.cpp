@@ -1,11 +1,9 @@
 #include "fovea/captioning/models/show_attend_tell.h"
 
-#include <cmath>
-
+#include "fovea/captioning/models/place_table.h"
 #include "fovea/modules/attention/additive.h"
 #include "fovea/modules/checks.h"
 #include "fovea/modules/inference/init.h"
-#include "fovea/modules/position/sinusoidal.h"
 #include "fovea/modules/shape.h"
 
 namespace fovea {
@@ -69,22 +67,12 @@ void GridDecoderImpl::reset() {
                                  Linear({.in_features = o.memory_dim, .out_features = o.vocabulary, .bias = false}));
   }
   place_embed = at::Tensor();
-  if (o.places > 0) {
-    // Relations are said of places: a square grid starts with places that can be told apart.
-    const auto side = static_cast<int64_t>(std::lround(std::sqrt(o.places)));
-    const bool square = side * side == o.places && o.memory_dim % 4 == 0;
-    place_embed = register_parameter("place_embed", square ? sinusoidal_start(side, side, o.memory_dim)
-                                                           : init_truncated_normal({o.places, o.memory_dim}, 0.02));
-  }
+  if (o.places > 0) place_embed = register_parameter("place_embed", place_table(o.places, o.memory_dim));
 }
 
 std::unique_ptr<GridDecoderState> GridDecoderImpl::start(const at::Tensor& memory) {
-  require(memory.dim() == 3 && memory.size(2) == options.memory_dim, ErrorKind::data,
-          "GridDecoder: expected memory [B,M,{}], got {}", options.memory_dim, shape_text(memory));
-  require(options.places == 0 || memory.size(1) == options.places, ErrorKind::data,
-          "GridDecoder: made for {} places, got {}", options.places, shape_text(memory));
   auto state = std::make_unique<GridDecoderState>();
-  state->memory = place_embed.defined() ? memory + place_embed : memory;
+  state->memory = at_places("GridDecoder", memory, options.memory_dim, place_embed);
   state->keys = attention->encoder_att->forward(state->memory);
   const auto mean = memory.mean(1);
   state->cell = {init_h->forward(mean), init_c->forward(mean)};

@@ -1,8 +1,8 @@
 #include "fovea/captioning/models/text_decoder.h"
 
+#include "fovea/captioning/models/place_table.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/init.h"
-#include "fovea/modules/shape.h"
 
 namespace fovea {
 
@@ -21,7 +21,8 @@ void TextDecoderImpl::reset() {
   embed_positions = register_parameter("embed_positions", init_truncated_normal({o.positions, o.dim}, 0.02));
   embed_norm = norm = head_norm = nullptr;
   head_transform = head = nullptr;
-  head_bias = at::Tensor();
+  head_bias = place_embed = at::Tensor();
+  if (o.places > 0) place_embed = register_parameter("place_embed", place_table(o.places, o.memory_dim));
   if (!o.norm_first) embed_norm = register_module("embed_norm", LayerNorm(norms));
   blocks = register_module("blocks", torch::nn::ModuleList());
   for (int64_t i = 0; i < o.depth; ++i) {
@@ -46,9 +47,8 @@ void TextDecoderImpl::reset() {
       "head", Linear({.in_features = o.dim, .out_features = o.vocabulary, .bias = false, .initial_std = 0.02}));
 }
 
-std::unique_ptr<TextDecoderState> TextDecoderImpl::start(const at::Tensor& memory) {
-  require(memory.dim() == 3 && memory.size(2) == options.memory_dim, ErrorKind::data,
-          "TextDecoder: expected memory [B,M,{}], got {}", options.memory_dim, shape_text(memory));
+std::unique_ptr<TextDecoderState> TextDecoderImpl::start(const at::Tensor& image) {
+  const auto memory = at_places("TextDecoder", image, options.memory_dim, place_embed);
   auto state = std::make_unique<TextDecoderState>();
   state->blocks.resize(blocks->size());
   for (size_t i = 0; i < blocks->size(); ++i) {

@@ -20,6 +20,7 @@ struct TextDecoderOptions {
   int64_t heads = 0;
   int64_t hidden = 0;      // of the MLPs; 0: 4·dim
   int64_t memory_dim = 0;  // width of the image's tokens; 0: dim
+  int64_t places = 0;      // tokens of the image, where a learned vector a place is added to each; 0: none
   bool norm_first =
       true;  // pre-LN blocks and a LayerNorm behind them (GPT-2); else post-LN, behind the embedding (BERT)
   bool head_transform = false;  // BERT's head: Linear, activation, LayerNorm before the scores, and a bias on them
@@ -36,7 +37,7 @@ struct TextDecoderState : CaptionState {
 
 // Tokens and learned positions → blocks → scores of the next token at each place. Keys `embed_tokens.weight`,
 // `embed_positions`, `embed_norm.*`, `blocks.N.*`, `norm.*`, `head_transform.*`, `head_norm.*`, `head_bias`,
-// `head.weight`.
+// `head.weight`, `place_embed` [places,E].
 // Radford et al., Language Models are Unsupervised Multitask Learners, 2019,
 // https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf
 // Li et al., BLIP, 2022, https://arxiv.org/abs/2201.12086
@@ -45,7 +46,8 @@ class TextDecoderImpl : public Module<TextDecoderImpl> {
   explicit TextDecoderImpl(const TextDecoderOptions& options);
   void reset() override;
 
-  // memory [B,M,E]: projects the keys and values of the image, once for all steps and beams.
+  // memory [B,M,E]: projects the keys and values of the image, once for all steps and beams. Throws Error(data) for
+  // a memory of another width or number of places.
   std::unique_ptr<TextDecoderState> start(const at::Tensor& memory);
 
   // → logits [R,V] of the token behind the newest. Throws Error(data) for more tokens than there are positions.
@@ -62,8 +64,9 @@ class TextDecoderImpl : public Module<TextDecoderImpl> {
   LayerNorm norm{nullptr};         // null without norm_first
   Linear head_transform{nullptr};  // null without; as the two below
   LayerNorm head_norm{nullptr};
-  at::Tensor head_bias;  // [V]
-  Linear head{nullptr};  // null where tied
+  at::Tensor head_bias;    // [V]
+  Linear head{nullptr};    // null where tied
+  at::Tensor place_embed;  // undefined without places
 
  private:
   at::Tensor run(TextDecoderState& state, const at::Tensor& tokens);  // [R,n] → [R,n,D]

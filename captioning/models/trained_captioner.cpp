@@ -24,6 +24,7 @@ template <typename Options>
 struct Field {
   const char* key;
   int64_t Options::*value;
+  bool optional = false;  // 0 where it is missing
 };
 constexpr Field<GridDecoderOptions> grid_fields[] = {
     {"vocab_size", &GridDecoderOptions::vocabulary}, {"word_dim", &GridDecoderOptions::word_dim},
@@ -35,13 +36,15 @@ constexpr Field<TextDecoderOptions> text_fields[] = {{"vocab_size", &TextDecoder
                                                      {"depth", &TextDecoderOptions::depth},
                                                      {"heads", &TextDecoderOptions::heads},
                                                      {"hidden", &TextDecoderOptions::hidden},
-                                                     {"memory_dim", &TextDecoderOptions::memory_dim}};
+                                                     {"memory_dim", &TextDecoderOptions::memory_dim},
+                                                     {"places", &TextDecoderOptions::places, true}};
 
 template <typename Options, size_t count>
 Options read_fields(const JsonReader& config, const Field<Options> (&fields)[count]) {
   Options options;
   for (const auto& field : fields) {
     const nlohmann::json* value = config.find(field.key);
+    if (value == nullptr && field.optional) continue;
     require(value != nullptr, ErrorKind::data, "{}: {} is missing", printable(config.path), field.key);
     options.*field.value = config.integer(field.key, *value, &field == fields ? kMostWords : kMostWide);
   }
@@ -50,7 +53,9 @@ Options read_fields(const JsonReader& config, const Field<Options> (&fields)[cou
 
 template <typename Options, size_t count>
 void write_fields(OrderedJson& root, const Options& options, const Field<Options> (&fields)[count]) {
-  for (const auto& field : fields) root[field.key] = options.*field.value;
+  for (const auto& field : fields) {
+    if (options.*field.value != 0) root[field.key] = options.*field.value;
+  }
 }
 
 struct TokenField {
