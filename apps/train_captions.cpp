@@ -199,6 +199,8 @@ void add_caption_training_options(CLI::App& app, TrainArguments& arguments) {
         "Of captions: share of the loss that has every place looked at");
   share("--label-share", arguments.loss.labels,
         "Of captions of scenes: share of the encoder's loss as a classifier, which stays one");
+  share("--word-share", arguments.loss.place_words,
+        "Of captions of scenes: share of the loss that has each place of a thing alone say all words about it");
   share("--scheduled-sampling", arguments.loss.scheduled_sampling,
         "Of captions: probability, at the end, that a word is followed by the captioner's own, not the right one");
   app.add_flag("--freeze-encoder", arguments.freeze_encoder,

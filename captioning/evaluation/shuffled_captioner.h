@@ -16,6 +16,7 @@ class ShuffledCaptioner : public Captioner {
   std::unique_ptr<CaptionState> start(const at::Tensor& memory) override;
   at::Tensor step(CaptionState& state, const StepInput& input) override { return model_->step(state, input); }
   at::Tensor forward(const at::Tensor& tokens, const at::Tensor& memory) override;
+  at::Tensor place_words(const at::Tensor& memory) override { return model_->place_words(memory); }
   TokenGrid grid(int64_t height, int64_t width) const override { return model_->grid(height, width); }
   std::string map_layers() const override { return model_->map_layers(); }
   int64_t longest() const override { return model_->longest(); }

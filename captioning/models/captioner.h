@@ -36,6 +36,10 @@ class Captioner {
   // Teacher forcing: tokens int64 [B,n], memory [B,M,E] → logits [B,n,V] of the token behind each.
   virtual at::Tensor forward(const at::Tensor& tokens, const at::Tensor& memory) = 0;
 
+  // memory [B,M,E] → [B,M,V]: scores of the words that each place alone would have said, with the weights by which the
+  // words are chosen. Throws Error(usage) where the decoder has none that fit the memory.
+  virtual at::Tensor place_words(const at::Tensor& memory) = 0;
+
   // Where the M places of the memory lie on an input of this size.
   virtual TokenGrid grid(int64_t height, int64_t width) const = 0;
 

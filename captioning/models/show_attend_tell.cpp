@@ -109,6 +109,12 @@ at::Tensor GridDecoderImpl::forward(const at::Tensor& tokens, const at::Tensor& 
   return at::stack(logits, 1);
 }
 
+at::Tensor GridDecoderImpl::place_words(const at::Tensor& memory) {
+  require(bool(fc_context), ErrorKind::usage, "GridDecoder: words of places need deep_output");
+  const auto seen = at_places("GridDecoder", memory, options.memory_dim, place_embed);
+  return fc_context->forward(seen) + fc->bias;
+}
+
 ShowAttendTellImpl::ShowAttendTellImpl(const ShowAttendTellOptions& options) : options(options) {
   require(options.encoder != nullptr && options.grid >= 0, ErrorKind::usage,
           "ShowAttendTell: an encoder is required, and grid {} must not be negative", options.grid);

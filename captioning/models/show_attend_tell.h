@@ -61,6 +61,7 @@ class GridDecoderImpl : public Module<GridDecoderImpl> {
   std::unique_ptr<GridDecoderState> start(const at::Tensor& memory);       // [B,M,E]
   at::Tensor step(GridDecoderState& state, const StepInput& input);        // → [R,V]
   at::Tensor forward(const at::Tensor& tokens, const at::Tensor& memory);  // → [B,n,V]
+  at::Tensor place_words(const at::Tensor& memory);                        // → [B,M,V], with deep_output
 
   GridDecoderOptions options;
   std::shared_ptr<GridAttentionImpl> attention;
@@ -92,6 +93,7 @@ class ShowAttendTellImpl : public Module<ShowAttendTellImpl>, public Captioner {
   std::unique_ptr<CaptionState> start(const at::Tensor& memory) override { return decoder->start(memory); }
   at::Tensor step(CaptionState& state, const StepInput& input) override;
   at::Tensor forward(const at::Tensor& tokens, const at::Tensor& memory) override;
+  at::Tensor place_words(const at::Tensor& memory) override { return decoder->place_words(memory); }
   TokenGrid grid(int64_t height, int64_t width) const override;
   std::string map_layers() const override { return R"(decoder\.attention)"; }
   int64_t longest() const override { return 0; }

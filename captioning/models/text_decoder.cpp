@@ -75,6 +75,13 @@ at::Tensor TextDecoderImpl::scores(const at::Tensor& x) {
   return head_bias.defined() ? logits + head_bias : logits;
 }
 
+at::Tensor TextDecoderImpl::place_words(const at::Tensor& memory) {
+  require(options.tied && options.memory_dim == options.dim, ErrorKind::usage,
+          "TextDecoder: words of places need tied words as wide as the image's tokens, {}, not {}", options.memory_dim,
+          options.dim);
+  return embed_tokens->scores(at_places("TextDecoder", memory, options.memory_dim, place_embed));
+}
+
 at::Tensor TextDecoderImpl::step(TextDecoderState& state, const StepInput& input) {
   if (input.rows.defined()) {
     const auto rows = input.rows.to(embed_tokens->weight.device());

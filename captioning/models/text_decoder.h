@@ -56,6 +56,9 @@ class TextDecoderImpl : public Module<TextDecoderImpl> {
   // Teacher forcing: tokens int64 [B,n], memory [B,M,E] → logits [B,n,V] of the token behind each.
   at::Tensor forward(const at::Tensor& tokens, const at::Tensor& memory);
 
+  // memory [B,M,D], as wide as the tokens of a tied decoder → [B,M,V].
+  at::Tensor place_words(const at::Tensor& memory);
+
   TextDecoderOptions options;  // with the zeros resolved
   Embedding embed_tokens{nullptr};
   at::Tensor embed_positions;     // [positions,D]

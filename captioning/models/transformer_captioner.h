@@ -27,6 +27,7 @@ class TransformerCaptionerImpl : public Module<TransformerCaptionerImpl>, public
   std::unique_ptr<CaptionState> start(const at::Tensor& memory) override { return decoder->start(memory); }
   at::Tensor step(CaptionState& state, const StepInput& input) override;
   at::Tensor forward(const at::Tensor& tokens, const at::Tensor& memory) override;
+  at::Tensor place_words(const at::Tensor& memory) override { return decoder->place_words(memory); }
   TokenGrid grid(int64_t height, int64_t width) const override { return encoder->grid(height, width); }
   std::string map_layers() const override { return R"(decoder\.blocks\.\d+\.cross_attn)"; }
   int64_t longest() const override { return options.decoder.positions; }

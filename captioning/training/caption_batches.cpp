@@ -19,6 +19,18 @@ at::Tensor lengthened(const at::Tensor& rows, int64_t length) {
   return at::cat({rows, at::zeros(sizes, rows.options())});
 }
 
+// Rows of different lengths → [rows,longest], −100 behind each.
+at::Tensor padded(const std::vector<std::vector<int64_t>>& rows) {
+  size_t longest = 0;
+  for (const auto& row : rows) longest = std::max(longest, row.size());
+  const auto result = at::full({std::ssize(rows), static_cast<int64_t>(longest)}, -100, at::kLong);
+  for (int64_t i = 0; i < std::ssize(rows); ++i) {
+    const auto row = at::tensor(rows[static_cast<size_t>(i)], at::kLong);
+    result[i].narrow(0, 0, row.size(0)).copy_(row);
+  }
+  return result;
+}
+
 }  // namespace
 
 TeacherTokens teacher_tokens(const std::vector<std::vector<int64_t>>& rows, const CaptionTokens& tokens) {
@@ -65,6 +77,8 @@ CaptionBatches::Row CaptionBatches::row(int64_t index, uint64_t showing) const {
   const int64_t count = std::ssize(row.tokens) - 1;
   row.guided = at::zeros({count}, at::kBool);
   row.guide = at::zeros({count, covered.size(1)});
+  row.phrase_at = at::full({covered.size(1)}, -1, at::kLong);
+  std::vector<int64_t> phrase_of(picture.things.size(), -1);
   for (const Mention& mention : picture.mentions) {
     if (mention.caption != chosen) continue;
     auto places = at::zeros({covered.size(1)}, at::kBool);
@@ -75,6 +89,12 @@ CaptionBatches::Row CaptionBatches::row(int64_t index, uint64_t showing) const {
     const int64_t end = std::min<int64_t>(std::ssize(encoded(mention.end)), count - 1);
     row.guided.slice(0, begin, end).fill_(true);
     row.guide.slice(0, begin, end).copy_(places.to(at::kFloat) / places.sum());
+    for (const size_t thing : mention.things) phrase_of[thing] = std::ssize(row.phrases);
+    const std::string phrase = text.substr(mention.phrase, mention.end - mention.phrase);
+    row.phrases.push_back(tokenizer_.encode(plain_caption(phrase), false));
+  }
+  for (size_t thing = 0; thing < phrase_of.size(); ++thing) {  // those in front come later
+    row.phrase_at.masked_fill_(covered[static_cast<int64_t>(thing)], phrase_of[thing]);
   }
   return row;
 }
@@ -95,8 +115,11 @@ CaptionBatch CaptionBatches::get(int64_t step) {
   batch.tokens = teacher.tokens;
   batch.targets = teacher.targets;
   if (data_.classes() == 0) return batch;
-  std::vector<at::Tensor> guided, guide;
+  std::vector<at::Tensor> guided, guide, phrase_at;
+  std::vector<std::vector<int64_t>> phrases;
   for (const Row& row : rows) {
+    phrase_at.push_back(at::where(row.phrase_at < 0, row.phrase_at, row.phrase_at + std::ssize(phrases)));
+    phrases.insert(phrases.end(), row.phrases.begin(), row.phrases.end());
     present.push_back(row.labels.present);
     places.push_back(row.labels.places);
     guided.push_back(lengthened(row.guided, batch.tokens.size(1)));
@@ -105,6 +128,8 @@ CaptionBatch CaptionBatches::get(int64_t step) {
   batch.labels = {.present = at::cat(present), .places = at::cat(places)};
   batch.guided = at::stack(guided);
   batch.guide = at::stack(guide);
+  batch.phrase_at = at::stack(phrase_at);
+  batch.phrases = padded(phrases);
   return batch;
 }
 

@@ -14,8 +14,10 @@ struct CaptionBatch {
   at::Tensor targets;  // int64 [B,n]: the token behind each, the end token last; −100 behind that
   // Where the data knows its things:
   LabelTargets labels;
-  at::Tensor guided;  // bool [B,n]: targets that speak of things
-  at::Tensor guide;   // float [B,n,places]: for those, equal weights over the places of their things (covered_places)
+  at::Tensor guided;   // bool [B,n]: targets that speak of things
+  at::Tensor guide;    // float [B,n,places]: for those, equal weights over the places of their things (covered_places)
+  at::Tensor phrases;  // int64 [P,W]: the tokens of all that is said of things, −100 behind them
+  at::Tensor phrase_at;  // int64 [B,places]: which of them is said of the foremost thing there, or −1
   std::vector<std::vector<Words>> references;  // all sentences of each picture
 };
 
@@ -44,6 +46,8 @@ class CaptionBatches {
     std::vector<int64_t> tokens;  // of the sentence, start and end included
     LabelTargets labels;
     at::Tensor guided, guide;  // of its tokens but the last
+    std::vector<std::vector<int64_t>> phrases;
+    at::Tensor phrase_at;  // of these
     std::vector<Words> references;
   };
   Row row(int64_t index, uint64_t showing) const;

@@ -26,6 +26,13 @@ at::Tensor doubly_stochastic_penalty(const at::Tensor& attention, const at::Tens
   return (1 - (attention * words).sum(1)).square().mean();
 }
 
+at::Tensor place_word_loss(const at::Tensor& logits, const at::Tensor& phrases, const at::Tensor& which) {
+  const auto words = phrases.index_select(0, which);  // [N,W]
+  const auto there = words >= 0;
+  const auto log_p = at::log_softmax(logits, 1).gather(1, words.clamp_min(0));
+  return -((log_p * there).sum(1) / there.sum(1)).mean();
+}
+
 at::Tensor with_own_words(const at::Tensor& tokens, const at::Tensor& targets, const at::Tensor& logits,
                           double probability) {
   const int64_t rows = tokens.size(0), words = tokens.size(1) - 1;

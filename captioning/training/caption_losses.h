@@ -17,6 +17,12 @@ at::Tensor place_attention(const std::vector<AttentionMap>& maps, int64_t words)
 // Xu et al., Show, Attend and Tell, 2015, https://arxiv.org/abs/1502.03044
 at::Tensor doubly_stochastic_penalty(const at::Tensor& attention, const at::Tensor& targets);
 
+// Mean over places of the mean over a phrase's tokens of −log p: what lies at a place alone says all that is said of
+// it. logits [N,V] of Captioner::place_words, phrases int64 [P,W] with tokens below 0 that do not count, which int64
+// [N]: the phrase of each place. After Jiang et al., All Tokens Matter: Token Labeling for Training Better Vision
+// Transformers, 2021, https://arxiv.org/abs/2104.10858
+at::Tensor place_word_loss(const at::Tensor& logits, const at::Tensor& phrases, const at::Tensor& which);
+
 // Tokens [B,n] whose later words are replaced by what the decoder itself says in their place (drawn from logits
 // [B,n,V], its answers to the right tokens) with the given probability, where targets are not below 0.
 // Bengio et al., Scheduled Sampling, 2015, https://arxiv.org/abs/1506.03099; in two passes as Mihaylova and Martins,

@@ -87,7 +87,9 @@ class Captioning : public TrainingTask {
     if (options_.loss.self_critical) return reward_loss(images, batch, step);
 
     const auto features = features_of(images);
-    const auto loss = word_loss(memory_of(features), batch, step);
+    auto loss = word_loss(memory_of(features), batch, step);
+    if (options_.loss.place_words > 0)
+      loss = loss + options_.loss.place_words * at_places_loss(memory_of(features), batch);
     if (options_.loss.labels == 0) return loss;
     const LabelTargets targets = {batch.labels.present.to(device), batch.labels.places.to(device)};
     return loss + options_.loss.labels * label_loss(encoder_, features, targets, options_.loss.place_share);
@@ -109,8 +111,8 @@ class Captioning : public TrainingTask {
             {"label smoothing", fmt::format("{}", options_.run.recipe.label_smoothing)},
             {"input", fmt::format("{}x{} {}", how.width, how.height, how.crop_pct)},
             {"encoder", options_.freeze_encoder ? "frozen" : "learns"},
-            {"loss", fmt::format("{} {} {} {} {} {}", loss.doubly_stochastic, loss.guided, loss.labels,
-                                 loss.place_share, loss.scheduled_sampling, loss.self_critical)}};
+            {"loss", fmt::format("{} {} {} {} {} {} {}", loss.doubly_stochastic, loss.guided, loss.labels,
+                                 loss.place_share, loss.scheduled_sampling, loss.self_critical, loss.place_words)}};
   }
 
  private:
@@ -160,6 +162,16 @@ class Captioning : public TrainingTask {
     return loss + terms.guided * guided_loss(rows, wanted);
   }
 
+  at::Tensor at_places_loss(const at::Tensor& memory, const CaptionBatch& batch) {
+    const auto logits = model().place_words(memory);  // [B,M,V]
+    const int64_t prefix = logits.size(1) - batch.phrase_at.size(1);
+    const auto which = batch.phrase_at.flatten().to(memory.device());
+    const auto covered = (which >= 0).nonzero().squeeze(1);
+    if (covered.numel() == 0) return at::zeros({}, logits.options());
+    return place_word_loss(logits.slice(1, prefix).flatten(0, 1).index_select(0, covered),
+                           batch.phrases.to(memory.device()), which.index_select(0, covered));
+  }
+
   at::Tensor reward_loss(const at::Tensor& images, const CaptionBatch& batch, int64_t step) {
     // In evaluation mode throughout: rewarded is the captioner that will write, with its statistics and without
     // dropout.
@@ -194,14 +206,15 @@ class Captioning : public TrainingTask {
 
 void check(const CaptionTrainData& data, const CaptionTrainOptions& options) {
   const CaptionLossOptions& loss = options.loss;
-  require(loss.doubly_stochastic >= 0 && loss.guided >= 0 && loss.labels >= 0 && loss.place_share >= 0,
+  require(loss.doubly_stochastic >= 0 && loss.guided >= 0 && loss.labels >= 0 && loss.place_share >= 0 &&
+              loss.place_words >= 0,
           ErrorKind::usage, "train: the shares of a loss must not be negative");
   require(loss.scheduled_sampling >= 0 && loss.scheduled_sampling <= 1, ErrorKind::usage,
           "train: scheduled sampling {} is not in [0,1]", loss.scheduled_sampling);
-  require((loss.guided == 0 && loss.labels == 0) || data.train.classes() > 0, ErrorKind::usage,
-          "train: the data does not know where things are, which guided attention and labels need");
-  const bool alone =
-      loss.doubly_stochastic == 0 && loss.guided == 0 && loss.labels == 0 && loss.scheduled_sampling == 0;
+  require((loss.guided == 0 && loss.labels == 0 && loss.place_words == 0) || data.train.classes() > 0, ErrorKind::usage,
+          "train: the data does not know where things are, which guided attention, labels and words of places need");
+  const bool alone = loss.doubly_stochastic == 0 && loss.guided == 0 && loss.labels == 0 && loss.place_words == 0 &&
+                     loss.scheduled_sampling == 0;
   require(loss.labels == 0 || !options.freeze_encoder, ErrorKind::usage,
           "train: the labels of things teach the encoder, which is frozen");
   require(!loss.self_critical || alone, ErrorKind::usage,

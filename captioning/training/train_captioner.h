@@ -16,6 +16,7 @@ namespace fovea {
 struct CaptionLossOptions {
   double doubly_stochastic = 0;   // share of doubly_stochastic_penalty
   double guided = 0;              // share of guided_loss over the words that mention things whose place is known
+  double place_words = 0;         // share of place_word_loss, where things are known
   double labels = 0;              // share of the encoder's label_loss, where things are known: its classifier stays one
   double place_share = 1;         // of the places within that
   double scheduled_sampling = 0;  // probability, at the end of the run, of the decoder's own word for the right one
@@ -41,8 +42,9 @@ struct CaptionTrainOptions {
 // The figures are of greedy captions on the test pictures: `test_right`, the share that equals one of the sentences
 // word for word (plain_caption), and `test_cider`, CIDEr-D.
 //
-// Throws as run_training does, Error(usage) for shares that are negative, a probability above 1, a guided or label term
-// where the data knows no things or the encoder has no classifier, and a label term for an encoder that is frozen.
+// Throws as run_training does, Error(usage) for shares that are negative, a probability above 1, a guided, label or
+// place term where the data knows no things or the encoder has no classifier, and a label term for an encoder that is
+// frozen.
 RunResult train_captioner(const LoadedCaptioner& captioner, const CaptionTrainData& data,
                           const CaptionTrainOptions& options, const RunCallbacks& callbacks = {});
 

@@ -72,7 +72,8 @@ std::vector<Mention> mentions_of(const Plan& plan) {
       const bool last = text.ends_with(" " + words);
       const size_t begin = last || text == words ? text.size() - words.size() : text.find(words, behind);
       if (phrases.size() > 2) behind = begin + words.size();
-      mentions.push_back({.caption = c, .begin = begin, .end = begin + words.size(), .things = things[g]});
+      mentions.push_back(
+          {.caption = c, .begin = begin, .end = begin + words.size(), .things = things[g], .phrase = begin});
     }
     if (phrases.size() != 2) continue;
     // Words of the relation lead to the thing behind them: who says where it is has to look at it.

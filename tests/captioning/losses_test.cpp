@@ -51,6 +51,25 @@ TEST(CaptionLosses, DoublyStochasticEqualsItsFormula) {
       1e-6);
 }
 
+TEST(CaptionLosses, WordsOfPlacesEqualTheirFormula) {
+  const auto logits = at::randn({3, 5}, at::kDouble);
+  const auto phrases = at::tensor({1, 4, 2, 3, -100, -100}, at::kLong).view({2, 3});
+  const auto which = at::tensor({1, 0, 0}, at::kLong);
+  double sum = 0;
+  for (int64_t i = 0; i < 3; ++i) {
+    double normaliser = 0;
+    for (int64_t v = 0; v < 5; ++v) normaliser += std::exp(logits[i][v].item<double>());
+    const auto words = i == 0 ? std::vector<int64_t>{3} : std::vector<int64_t>{1, 4, 2};
+    for (const int64_t word : words) {
+      sum -= (logits[i][word].item<double>() - std::log(normaliser)) / (3 * static_cast<double>(words.size()));
+    }
+  }
+  EXPECT_NEAR(place_word_loss(logits, phrases, which).item<double>(), sum, 1e-12);
+  EXPECT_LT(testing::gradient_error(
+                [&](const std::vector<at::Tensor>& x) { return place_word_loss(x[0], phrases, which); }, {logits}),
+            1e-6);
+}
+
 TEST(CaptionLosses, SelfCriticalEqualsItsFormula) {
   const auto logits = at::randn({2, 3, 5}, at::kDouble);
   const auto targets = at::tensor({1, 4, 2, 3, 2, -100}, at::kLong).view({2, 3});

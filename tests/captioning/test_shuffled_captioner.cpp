@@ -26,6 +26,7 @@ class Bare : public Captioner {
   at::Tensor forward(const at::Tensor& tokens, const at::Tensor& memory) override {
     return decoder_->forward(tokens, memory);
   }
+  at::Tensor place_words(const at::Tensor& memory) override { return decoder_->place_words(memory); }
   TokenGrid grid(int64_t, int64_t) const override { return {.height = 1, .width = 2}; }
   std::string map_layers() const override { return ""; }
   int64_t longest() const override { return 0; }

@@ -123,6 +123,17 @@ TEST(CaptionBatches, ShiftTheWordsAndGuideThoseThatMention) {
       EXPECT_NEAR(batch.guide[b][t].sum().item<double>(), mentions ? 1 : 0, 1e-6);
     }
     EXPECT_EQ(words.back(), "");  // the end token is special
+    // Places say the colour of the square that lies there.
+    std::set<int64_t> said;
+    for (int64_t p = 0; p < 16; ++p) {
+      const auto which = batch.phrase_at[b][p].item<int64_t>(), label = batch.labels.places[b][p].item<int64_t>();
+      ASSERT_EQ(which >= 0, label >= 0);
+      if (which < 0) continue;
+      EXPECT_EQ(tokenizer.decode(std::vector{batch.phrases[which][0].item<int64_t>()}),
+                test::square_colours[static_cast<size_t>(label)]);
+      said.insert(which);
+    }
+    EXPECT_FALSE(said.empty());
     begins.insert(words.front());
   }
   EXPECT_EQ(begins.size(), 2u);  // both wordings are shown
@@ -153,6 +164,28 @@ double pointing(const LoadedCaptioner& captioner, const SquareCaptions& data) {
     }
   }
   return words == 0 ? 0 : inside / words;
+}
+
+TEST(PlaceWords, PlacesLearnToSayWhatLiesThere) {
+  at::set_num_threads(1);
+  const TemporaryFolder folder;
+  const Made made = make(true);
+  const SquareCaptions train(48);
+  CaptionTrainOptions options = options_for(folder / "run", 12);
+  options.loss = {.place_words = 1};
+  train_captioner(made.captioner, {.train = train}, options);
+
+  const c10::InferenceMode inference;
+  Captioner& model = *made.captioner.model;
+  CaptionBatches batches(
+      train, *made.captioner.tokenizer,
+      {.batch_size = 48, .preprocess = squares_preprocessing(), .grid = model.grid(16, 16), .tokens = word_tokens});
+  const CaptionBatch batch = batches.get(0);
+  const auto said = model.place_words(model.encode(batch.images)).argmax(2).flatten();  // [B·M]
+  const auto which = batch.phrase_at.flatten();
+  const auto covered = (which >= 0).nonzero().squeeze(1);
+  const auto right = batch.phrases.select(1, 0).index_select(0, which.index_select(0, covered));
+  EXPECT_GT(said.index_select(0, covered).eq(right).to(at::kDouble).mean().item<double>(), 0.8);  // by chance 0.1
 }
 
 TEST_P(CaptionTraining, LearnsToSayWhatIsThereAndToPointAtIt) {
@@ -299,6 +332,8 @@ TEST(CaptionTrainingOptions, AreCheckedBeforeTheFirstStep) {
   refused({.scheduled_sampling = 1.5}, known, "1.5 is not in [0,1]");
   refused({.guided = 1}, unknown, "does not know where things are");
   refused({.labels = 1}, unknown, "does not know where things are");
+  refused({.place_words = 1}, unknown, "does not know where things are");
+  refused({.place_words = -1}, known, "must not be negative");
   refused({.labels = 1, .self_critical = true}, known, "takes no other terms");
   CaptionTrainOptions frozen = options_for(folder / "run");
   frozen.loss.labels = 1;

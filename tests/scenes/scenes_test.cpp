@@ -125,6 +125,7 @@ TEST(Captions, MentionsAreTheWordsOfTheirGroup) {
           for (const std::string_view words : words_of(relation)) said.push_back(fmt::format("{} {}", words, phrase));
         }
         EXPECT_THAT(said, ::testing::Contains(caption.substr(mention.begin, mention.end - mention.begin)));
+        EXPECT_EQ(caption.substr(mention.phrase, mention.end - mention.phrase), phrase);
         EXPECT_TRUE(mention.begin == 0 || !is_letter(caption[mention.begin - 1])) << caption;
         EXPECT_TRUE(mention.end == caption.size() || !is_letter(caption[mention.end])) << caption;
         size_t before = 0;

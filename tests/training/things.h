@@ -63,7 +63,7 @@ class SquareCaptions : public CaptionDataset {
         const std::string colour = square_colours[static_cast<size_t>(picture.things[i].label)];
         const size_t begin = result.captions[c].find(colour, from);
         from = begin + colour.size();
-        result.mentions.push_back({.caption = c, .begin = begin, .end = from, .things = {i}});
+        result.mentions.push_back({.caption = c, .begin = begin, .end = from, .things = {i}, .phrase = begin});
       }
     }
     return result;

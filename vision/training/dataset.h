@@ -52,6 +52,7 @@ struct Mention {
   size_t begin = 0;    // bytes [begin,end) of it
   size_t end = 0;
   std::vector<size_t> things;
+  size_t phrase = 0;  // where what it says of the things alone begins, behind words of a relation: begin … end
 };
 
 struct CaptionedImage {
