@@ -88,7 +88,12 @@ at::Tensor forward_mask(const at::Tensor& last, int64_t keys) {
 at::Tensor monotonic_step(const at::Tensor& scores, const at::Tensor& last) {
   require(scores.dim() == 2 && last.dim() == 1 && last.size(0) == scores.size(0), ErrorKind::data,
           "monotonic_step: expected scores [B,M], last [B], got {}, {}", shape_text(scores), shape_text(last));
-  return scores.masked_fill(~forward_mask(last, scores.size(1)), -std::numeric_limits<double>::infinity()).argmax(-1);
+  const int64_t highest = last.numel() == 0 ? 0 : last.max().item<int64_t>();
+  require(last.numel() == 0 || highest < scores.size(1), ErrorKind::data,
+          "monotonic_step: place {} is none of scores {}", highest, shape_text(scores));
+  const auto forward =
+      scores.masked_fill(~forward_mask(last, scores.size(1)), -std::numeric_limits<double>::infinity());
+  return at::maximum(forward.argmax(-1), last);  // where every place ahead is masked by −∞, it stays
 }
 
 }  // namespace fovea
