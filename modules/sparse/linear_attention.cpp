@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <limits>
 
 #include "fovea/modules/attention/recorded_weights.h"
 #include "fovea/modules/attention/softmax.h"
@@ -81,7 +82,8 @@ at::Tensor kernel_attention(const at::Tensor& q, const at::Tensor& k, const at::
   check("kernel_attention", q, k, v, args);
   const auto keys = hide_rows(k, shown(args)), values = hide_rows(v, shown(args));
   const auto [numerator, denominator] = args.causal ? up_to_each(q, keys, values) : over_all(q, keys, values);
-  const auto totals = denominator + args.eps;
+  auto totals = denominator + args.eps;
+  if (args.eps == 0) totals = totals.masked_fill(totals.eq(0), 1);  // a query without keys gives zeros
   const auto output = numerator / totals.unsqueeze(-1);
   if (recording::wanted(args.module)) {
     recording::add_weights(args.module, kernel_weights(q, keys, totals, args), output, values);
@@ -121,11 +123,19 @@ at::Tensor performer_attention(const at::Tensor& q, const at::Tensor& k, const a
           "performer_attention: expected directions [m,{}], got {}", q.size(3), shape_text(directions));
   const double root = std::pow(static_cast<double>(q.size(3)), -0.25);
   const auto of_queries = exponents(q * root, directions);
-  const auto of_keys = exponents(hide_rows(k, shown(args)) * root, directions);
-  // A factor a query, and one for all keys of a head, cancel in the ratio.
+  auto of_keys = exponents(hide_rows(k, shown(args)) * root, directions);
+  if (args.key_mask.defined()) {
+    const auto hidden = args.key_mask.logical_not().view({k.size(0), 1, k.size(2), 1});
+    of_keys = of_keys.masked_fill(hidden, -std::numeric_limits<double>::infinity());
+  }
+  const auto largest = of_keys.detach().amax({2, 3}, /*keepdim=*/true);
+  // A factor a query, and one for all keys of a head, cancel in the ratio as long as nothing is added to the
+  // normaliser: there the keys that a causal query does not see would change what it reads.
   const auto query_features = at::exp(of_queries - of_queries.detach().amax(-1, /*keepdim=*/true));
-  const auto key_features = at::exp(of_keys - of_keys.detach().amax({2, 3}, /*keepdim=*/true));
-  return kernel_attention(query_features, key_features, v, args);
+  const auto key_features = at::exp(of_keys - largest.masked_fill(largest.isinf(), 0));
+  auto exact = args;
+  exact.eps = 0;
+  return kernel_attention(query_features, key_features, v, exact);
 }
 
 }  // namespace fovea
