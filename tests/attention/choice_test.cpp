@@ -237,6 +237,10 @@ TEST(CoverageAttention, StepsMatchLoopsAndGradients) {
                 layer->forward(q.select(1, 0), layer->prepare(keys), v, at::zeros({2, 5}, kWide));
               }),
               HasSubstr("coverage [2,5]"));
+  EXPECT_THAT(error_of([&] {
+                layer->forward(q.select(1, 0), layer->prepare(keys), v, {}, at::ones({2, 6}, kWide));
+              }),
+              HasSubstr("bool mask [2,6]"));
 }
 
 TEST(CoverageLosses, MatchLoops) {
@@ -262,6 +266,7 @@ TEST(CoverageLosses, MatchLoops) {
   EXPECT_LE(gradient_error([&](const auto& in) { return omission_loss(in[0], mask); }, {weights}), 1e-6);
   EXPECT_THAT(error_of([&] { repetition_loss(weights[0]); }), HasSubstr("[4,5]"));
   EXPECT_THAT(error_of([&] { omission_loss(weights, mask.narrow(1, 0, 4)); }), HasSubstr("[2,4]"));
+  EXPECT_THAT(error_of([&] { omission_loss(weights, mask.narrow(0, 0, 1)); }), HasSubstr("[1,5]"));
 }
 
 // Five positions to be read in five steps by a query that does not know the step: without coverage every step is the
