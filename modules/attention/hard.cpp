@@ -1,5 +1,6 @@
 #include "fovea/modules/attention/hard.h"
 
+#include "fovea/modules/at_least_float.h"
 #include "fovea/modules/attention/recorder.h"
 #include "fovea/modules/attention/softmax.h"
 #include "fovea/modules/error.h"
@@ -45,7 +46,7 @@ HardAttentionResult HardAttentionImpl::forward(const at::Tensor& query, const at
   HardAttentionResult result;
   result.weights = masked_softmax(scores, allowed);
   // A place of probability 0 adds nothing to the entropy and is never chosen, so that its logarithm may be anything.
-  const auto logarithm = result.weights.clamp_min(std::numeric_limits<float>::min()).log();
+  const auto logarithm = detail::at_least_float(result.weights).clamp_min(std::numeric_limits<float>::min()).log();
   result.entropy = -(result.weights * logarithm).sum(-1);
 
   const bool random = is_training() || options.inference == HardInference::sample;
@@ -58,7 +59,7 @@ HardAttentionResult HardAttentionImpl::forward(const at::Tensor& query, const at
   if (is_training() && options.estimator == HardEstimator::gumbel) {
     const auto soft = masked_softmax((logarithm + noise) / options.temperature, allowed);
     const auto hard = at::zeros_like(soft).scatter(-1, result.choice.unsqueeze(-1), 1.0);
-    result.context = at::matmul(hard - soft.detach() + soft, hide_rows(values, mask));
+    result.context = at::matmul((hard - soft.detach() + soft).to(values.scalar_type()), hide_rows(values, mask));
   } else {
     result.context = read_rows(values, result.choice);
   }

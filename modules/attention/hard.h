@@ -23,8 +23,8 @@ struct HardAttentionResult {
   at::Tensor context;          // [B,N,e]
   at::Tensor weights;          // [B,N,M], the distribution that was drawn from
   at::Tensor choice;           // int64 [B,N]
-  at::Tensor log_probability;  // [B,N], of the choice
-  at::Tensor entropy;          // [B,N], of the distribution, nats
+  at::Tensor log_probability;  // [B,N], of the choice, float32 at least
+  at::Tensor entropy;          // [B,N], of the distribution, nats, float32 at least
 };
 
 // choice ~ softmax(score(q, k)), context = value_choice. In training the choice is sampled; in evaluation as

@@ -2,9 +2,12 @@
 
 #include <ATen/ATen.h>
 
+#include <c10/core/impl/LocalDispatchKeySet.h>
+
 #include <cmath>
 #include <limits>
 
+#include "fovea/modules/at_least_float.h"
 #include "fovea/modules/attention/recorded_weights.h"
 #include "fovea/modules/attention/softmax.h"
 #include "fovea/modules/error.h"
@@ -14,6 +17,12 @@ namespace fovea {
 namespace {
 
 constexpr int64_t kChunk = 64;  // tokens that a causal pass treats at once
+
+// Sums over all tokens and exponents need more than float16 holds and bfloat16 tells apart, also where autocast would
+// lower the products.
+struct WideSums {
+  c10::impl::ExcludeDispatchKeyGuard without_autocast{c10::autocast_dispatch_keyset};
+};
 
 struct Sums {
   at::Tensor numerator;    // [B,H,N,e]
@@ -77,16 +86,18 @@ at::Tensor exponents(const at::Tensor& x, const at::Tensor& directions) {
 
 }  // namespace
 
-at::Tensor kernel_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+at::Tensor kernel_attention(const at::Tensor& given_q, const at::Tensor& given_k, const at::Tensor& v,
                             const LinearAttentionArgs& args) {
-  check("kernel_attention", q, k, v, args);
-  const auto keys = hide_rows(k, shown(args)), values = hide_rows(v, shown(args));
+  check("kernel_attention", given_q, given_k, v, args);
+  const WideSums wide;
+  const auto q = detail::at_least_float(given_q), k = detail::at_least_float(given_k);
+  const auto keys = hide_rows(k, shown(args)), values = hide_rows(detail::at_least_float(v), shown(args));
   const auto [numerator, denominator] = args.causal ? up_to_each(q, keys, values) : over_all(q, keys, values);
   auto totals = denominator + args.eps;
   if (args.eps == 0) totals = totals.masked_fill(totals.eq(0), 1);  // a query without keys gives zeros
-  const auto output = numerator / totals.unsqueeze(-1);
+  const auto output = (numerator / totals.unsqueeze(-1)).to(v.scalar_type());
   if (recording::wanted(args.module)) {
-    recording::add_weights(args.module, kernel_weights(q, keys, totals, args), output, values);
+    recording::add_weights(args.module, kernel_weights(q, keys, totals, args), output, values.to(v.scalar_type()));
   }
   return output;
 }
@@ -94,7 +105,8 @@ at::Tensor kernel_attention(const at::Tensor& q, const at::Tensor& k, const at::
 at::Tensor linear_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const LinearAttentionArgs& args) {
   check("linear_attention", q, k, v, args);
-  return kernel_attention(at::elu(q) + 1, at::elu(hide_rows(k, shown(args))) + 1, v, args);
+  const auto keys = detail::at_least_float(hide_rows(k, shown(args)));
+  return kernel_attention(at::elu(detail::at_least_float(q)) + 1, at::elu(keys) + 1, v, args);
 }
 
 at::Tensor orthogonal_directions(int64_t features, int64_t d) {
@@ -116,9 +128,11 @@ at::Tensor favor_features(const at::Tensor& x, const at::Tensor& directions) {
   return at::exp(exponents(x, directions)) / std::sqrt(static_cast<double>(directions.size(0)));
 }
 
-at::Tensor performer_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+at::Tensor performer_attention(const at::Tensor& given_q, const at::Tensor& given_k, const at::Tensor& v,
                                const at::Tensor& directions, const LinearAttentionArgs& args) {
-  check("performer_attention", q, k, v, args);
+  check("performer_attention", given_q, given_k, v, args);
+  const WideSums wide;
+  const auto q = detail::at_least_float(given_q), k = detail::at_least_float(given_k);
   require(directions.dim() == 2 && directions.size(1) == q.size(3), ErrorKind::data,
           "performer_attention: expected directions [m,{}], got {}", q.size(3), shape_text(directions));
   const double root = std::pow(static_cast<double>(q.size(3)), -0.25);

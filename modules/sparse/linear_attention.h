@@ -18,8 +18,8 @@ struct LinearAttentionArgs {
 //
 // Features of queries [B,H,N,m] and keys [B,H,M,m], not negative, values [B,H,M,e] → [B,H,N,e]; N·m·e multiply-adds. A
 // recorder gets the weights φ(q_i)·φ(k_j)/(Σ + eps) of the rows it asks for, N·M of them where it asks for all.
-// NaN or infinity in keys and values that `key_mask` forbids has no effect. Throws Error(data) naming the shapes that
-// disagree, also for causal with N ≠ M.
+// NaN or infinity in keys and values that `key_mask` forbids has no effect. Sums are float32 at least. Throws
+// Error(data) naming the shapes that disagree, also for causal with N ≠ M.
 at::Tensor kernel_attention(const at::Tensor& query_features, const at::Tensor& key_features, const at::Tensor& values,
                             const LinearAttentionArgs& args = {});
 

@@ -74,16 +74,16 @@ TEST(Performer, KeysThatAQueryDoesNotSeeChangeNothing) {
   at::manual_seed(22);
   const auto directions = orthogonal_directions(16, 8);
   const auto q = at::randn({1, 1, 100, 8}), v = at::randn({1, 1, 100, 4});
-  const auto k = at::randn({1, 1, 100, 8}) * 4;
+  const auto k = at::randn({1, 1, 100, 8}) * 6;
   auto other = k.clone();
   other.narrow(2, 30, 70).zero_();
   const auto plain = performer_attention(q, k, v, directions, {.causal = true});
   const auto changed = performer_attention(q, other, v, directions, {.causal = true});
-  EXPECT_LE(relative_error(changed.narrow(2, 0, 30), plain.narrow(2, 0, 30)), 1e-5);
+  EXPECT_LE(relative_error(changed.narrow(2, 0, 30), plain.narrow(2, 0, 30)), 1e-4);
   const auto mask = at::arange(100).lt(30).unsqueeze(0);
   EXPECT_LE(relative_error(performer_attention(q, other, v, directions, {.key_mask = mask}),
                            performer_attention(q, k.narrow(2, 0, 30), v.narrow(2, 0, 30), directions)),
-            1e-5);
+            1e-4);
 }
 
 // A longer query makes softmax a choice. Through elu + 1 it scales out: the weights stay those of its direction.

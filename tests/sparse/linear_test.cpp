@@ -215,11 +215,15 @@ TEST(Linformer, ProjectsKeysAndValuesAndLeavesOutWhatIsMissing) {
 }
 
 TEST(Linformer, CostIsLinear) {
-  expect_growth(4, [](int64_t N) {
+  const at::NoGradGuard no_grad;
+  for (const int64_t N : {256, 1024, 4096, 16384}) {
     Linformer layer({.tokens = N, .projected = 16});
-    const auto x = at::rand({1, 1, N, 8});
+    layer->to(at::kHalf);  // of which every product is counted: no kernel of ours computes it
+    const auto x = at::rand({1, 1, N, 8}, at::kHalf);
+    const MultiplyAdds counted;
     layer->forward(x, x, x);
-  });
+    EXPECT_EQ(counted.count(), 2 * N * 16 * 8 + 2 * 16 * N * 8);  // the projections, and scores and mean
+  }
 }
 
 }  // namespace
