@@ -28,7 +28,8 @@ struct AttentionArgs {
   std::optional<double> scale;  // factor of q·k, 1/√d unless given
   at::Tensor mask;              // bool, true = attend: [N,M], [B,N,M] or [B|1,H|1,N|1,M]
   at::Tensor key_lengths;       // int64 [B], keys from this index on are masked
-  at::Tensor bias;              // floating, added to the scores: [N,M], [H,N,M] or [B|1,H|1,N|1,M]
+  at::Tensor bias;              // floating, added to the scores: [N,M], [H,N,M] or [B|1,H|1,N|1,M]. −1e9 for a mask
+                                // stays a number, but overflows to −∞, which masks, where q is float16
   bool causal = false;          // mask keys after the query
   CausalAlign causal_align = CausalAlign::last;
   double dropout = 0.0;                       // on the probabilities, as dropout_mode says; 0 in evaluation

@@ -40,9 +40,9 @@ CoverageStep CoverageAttentionImpl::forward(const at::Tensor& query, const at::T
   const auto is_row = [&](const at::Tensor& t) {
     return !t.defined() || (t.dim() == 2 && t.size(0) == prepared.size(0) && t.size(1) == prepared.size(1));
   };
-  require(is_row(before) && is_row(mask), ErrorKind::data,
-          "CoverageAttention: coverage {} and mask {} do not fit prepared {}", shape_text(before), shape_text(mask),
-          shape_text(prepared));
+  require(is_row(before) && is_row(mask) && (!mask.defined() || mask.scalar_type() == at::kBool), ErrorKind::data,
+          "CoverageAttention: coverage {} and bool mask {} do not fit prepared {}", shape_text(before),
+          shape_text(mask), shape_text(prepared));
   const auto covered = before.defined() ? before : at::zeros_like(prepared.select(2, 0));
   const auto keys = hide_rows(prepared, mask) + coverage->forward(covered.unsqueeze(-1));
   const auto weights = masked_softmax(score->score(query.unsqueeze(1), keys).squeeze(1), mask);  // [B,M]
@@ -59,8 +59,10 @@ at::Tensor repetition_loss(const at::Tensor& weights) {
 
 at::Tensor omission_loss(const at::Tensor& weights, const at::Tensor& mask) {
   check_steps("omission_loss", weights);
-  require(!mask.defined() || (mask.scalar_type() == at::kBool && mask.dim() == 2 && mask.size(1) == weights.size(2)),
-          ErrorKind::data, "omission_loss: expected mask bool [B,{}], got {}", weights.size(2), shape_text(mask));
+  require(!mask.defined() || (mask.scalar_type() == at::kBool && mask.dim() == 2 && mask.size(0) == weights.size(0) &&
+                              mask.size(1) == weights.size(2)),
+          ErrorKind::data, "omission_loss: expected mask bool [{},{}], got {}", weights.size(0), weights.size(2),
+          shape_text(mask));
   auto missing = (1 - weights.sum(1)).square();  // [B,M]
   if (mask.defined()) missing = missing * mask;
   return missing.sum(1).mean();

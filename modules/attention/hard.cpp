@@ -1,5 +1,6 @@
 #include "fovea/modules/attention/hard.h"
 
+#include "fovea/modules/at_least_float.h"
 #include "fovea/modules/attention/recorder.h"
 #include "fovea/modules/attention/softmax.h"
 #include "fovea/modules/error.h"
@@ -45,7 +46,7 @@ HardAttentionResult HardAttentionImpl::forward(const at::Tensor& query, const at
   HardAttentionResult result;
   result.weights = masked_softmax(scores, allowed);
   // A place of probability 0 adds nothing to the entropy and is never chosen, so that its logarithm may be anything.
-  const auto logarithm = result.weights.clamp_min(std::numeric_limits<float>::min()).log();
+  const auto logarithm = detail::at_least_float(result.weights).clamp_min(std::numeric_limits<float>::min()).log();
   result.entropy = -(result.weights * logarithm).sum(-1);
 
   const bool random = is_training() || options.inference == HardInference::sample;
@@ -58,7 +59,7 @@ HardAttentionResult HardAttentionImpl::forward(const at::Tensor& query, const at
   if (is_training() && options.estimator == HardEstimator::gumbel) {
     const auto soft = masked_softmax((logarithm + noise) / options.temperature, allowed);
     const auto hard = at::zeros_like(soft).scatter(-1, result.choice.unsqueeze(-1), 1.0);
-    result.context = at::matmul(hard - soft.detach() + soft, hide_rows(values, mask));
+    result.context = at::matmul((hard - soft.detach() + soft).to(values.scalar_type()), hide_rows(values, mask));
   } else {
     result.context = read_rows(values, result.choice);
   }
@@ -88,7 +89,12 @@ at::Tensor forward_mask(const at::Tensor& last, int64_t keys) {
 at::Tensor monotonic_step(const at::Tensor& scores, const at::Tensor& last) {
   require(scores.dim() == 2 && last.dim() == 1 && last.size(0) == scores.size(0), ErrorKind::data,
           "monotonic_step: expected scores [B,M], last [B], got {}, {}", shape_text(scores), shape_text(last));
-  return scores.masked_fill(~forward_mask(last, scores.size(1)), -std::numeric_limits<double>::infinity()).argmax(-1);
+  const int64_t highest = last.numel() == 0 ? 0 : last.max().item<int64_t>();
+  require(last.numel() == 0 || highest < scores.size(1), ErrorKind::data,
+          "monotonic_step: place {} is none of scores {}", highest, shape_text(scores));
+  const auto forward =
+      scores.masked_fill(~forward_mask(last, scores.size(1)), -std::numeric_limits<double>::infinity());
+  return at::maximum(forward.argmax(-1), last);  // where every place ahead is masked by −∞, it stays
 }
 
 }  // namespace fovea

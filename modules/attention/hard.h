@@ -23,8 +23,8 @@ struct HardAttentionResult {
   at::Tensor context;          // [B,N,e]
   at::Tensor weights;          // [B,N,M], the distribution that was drawn from
   at::Tensor choice;           // int64 [B,N]
-  at::Tensor log_probability;  // [B,N], of the choice
-  at::Tensor entropy;          // [B,N], of the distribution, nats
+  at::Tensor log_probability;  // [B,N], of the choice, float32 at least
+  at::Tensor entropy;          // [B,N], of the distribution, nats, float32 at least
 };
 
 // choice ~ softmax(score(q, k)), context = value_choice. In training the choice is sampled; in evaluation as
@@ -70,7 +70,8 @@ at::Tensor reinforce_loss(const HardAttentionResult& result, const at::Tensor& r
 at::Tensor forward_mask(const at::Tensor& last, int64_t keys);
 
 // The best place that is not before `last`: scores [B,M], last int64 [B] → int64 [B]. Never decreases from step to
-// step. Throws Error(data) naming both shapes. Raffel et al., Online and Linear-Time Attention by Enforcing Monotonic
+// step; stays where every place ahead scores −∞. Throws Error(data) naming both shapes, and for a last place beyond the
+// scores. Raffel et al., Online and Linear-Time Attention by Enforcing Monotonic
 // Alignments, 2017, https://arxiv.org/abs/1704.00784
 at::Tensor monotonic_step(const at::Tensor& scores, const at::Tensor& last);
 

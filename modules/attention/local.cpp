@@ -1,5 +1,6 @@
 #include "fovea/modules/attention/local.h"
 
+#include "fovea/modules/at_least_float.h"
 #include "fovea/modules/attention/recorder.h"
 #include "fovea/modules/attention/softmax.h"
 #include "fovea/modules/error.h"
@@ -50,11 +51,13 @@ LocalAttentionResult LocalAttentionImpl::forward(const at::Tensor& query, const 
             "LocalAttention: lengths {} do not fit query {}", shape_text(args.lengths), shape_text(query));
     lengths = args.lengths.unsqueeze(1);
   }
-  at::Tensor center;  // [B,N]
+  at::Tensor center;  // [B,N], float32 at least: bfloat16 counts to 256
   if (options.predictive) {
-    center = lengths * at::sigmoid(at::matmul(at::tanh(position->forward(query)), v_p));
+    const auto hidden = at::tanh(detail::at_least_float(position->forward(query)));
+    center = lengths * at::sigmoid((hidden * v_p).sum(-1));
   } else {
-    center = (at::arange(N, integers) + args.first).to(query.scalar_type()).expand({B, N});
+    const auto type = at::promote_types(query.scalar_type(), at::kFloat);
+    center = (at::arange(N, integers) + args.first).to(type).expand({B, N});
   }
   const auto start = at::ceil(center.detach().to(at::kDouble) - D).to(at::kLong);  // [B,N]
   const auto places = start.unsqueeze(-1) + at::arange(2 * D + 1, integers);       // [B,N,2D+1]
@@ -67,8 +70,8 @@ LocalAttentionResult LocalAttentionImpl::forward(const at::Tensor& query, const 
   auto weights = masked_softmax(scores, allowed);
   if (options.predictive) {
     const double sigma = static_cast<double>(D) / 2;
-    const auto distance = places.to(query.scalar_type()) - center.unsqueeze(-1);
-    weights = weights * at::exp(-distance.square() / (2 * sigma * sigma));
+    const auto distance = places.to(center.scalar_type()) - center.unsqueeze(-1);
+    weights = (weights * at::exp(-distance.square() / (2 * sigma * sigma))).to(scores.scalar_type());
   }
   const auto context = at::matmul(weights.unsqueeze(2), hide_rows(rows_at(values, index), allowed)).squeeze(2);
   if (recording::wanted(this)) {

@@ -21,7 +21,7 @@ struct LocalAttentionResult {
   at::Tensor context;  // [B,N,e]
   at::Tensor weights;  // [B,N,2D+1]; slot i of a query is key start + i, 0 where there is none
   at::Tensor start;    // int64 [B,N], the first key of the window, negative before the sequence
-  at::Tensor center;   // [B,N], in keys
+  at::Tensor center;   // [B,N], in keys, float32 at least
 };
 
 // local-m: p_i = first + i, a = softmax of the scores over the keys within D of p.

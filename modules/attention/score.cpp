@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "fovea/modules/at_least_float.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/init.h"
 #include "fovea/modules/shape.h"
@@ -11,14 +12,13 @@ namespace {
 
 // The p-norm of every difference, in float32 at least (there is no kernel for less).
 at::Tensor distance(const at::Tensor& q, const at::Tensor& k, double p) {
-  const bool narrow = q.scalar_type() == at::kHalf || q.scalar_type() == at::kBFloat16;
-  const auto wide = [&](const at::Tensor& t) { return narrow ? t.to(at::kFloat) : t; };
   constexpr int64_t without_products = 2;  // q² + k² − 2qk would lose the digits of near pairs
-  return at::cdist(wide(q), wide(k), p, without_products).to(q.scalar_type());
+  return at::cdist(detail::at_least_float(q), detail::at_least_float(k), p, without_products).to(q.scalar_type());
 }
 
 at::Tensor unit(const at::Tensor& t) {
-  return t / t.norm(2, {-1}, /*keepdim=*/true).clamp_min(1e-8);
+  const auto wide = detail::at_least_float(t);
+  return (wide / wide.norm(2, {-1}, /*keepdim=*/true).clamp_min(1e-8)).to(t.scalar_type());
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/init.h"
-#include "fovea/modules/mixing/at_least_float.h"
+#include "fovea/modules/at_least_float.h"
 #include "fovea/modules/mixing/mixing_matrix.h"
 #include "fovea/modules/shape.h"
 

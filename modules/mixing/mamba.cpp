@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "fovea/modules/at_least_float.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/init.h"
 #include "fovea/modules/mixing/mixing_matrix.h"
@@ -82,19 +83,21 @@ at::Tensor selective_scan_matrix(const SelectiveScanInputs& in) {
   return matrix;
 }
 
-SelectiveScanResult selective_scan(const SelectiveScanInputs& in, const at::Tensor& state) {
-  check_scan(in);
+SelectiveScanResult selective_scan(const SelectiveScanInputs& given, const at::Tensor& state) {
+  check_scan(given);
+  const auto wide = [](const at::Tensor& t) { return detail::at_least_float(t); };  // factors near 1 need its digits
+  const SelectiveScanInputs in{wide(given.x), wide(given.delta), wide(given.a), wide(given.b), wide(given.c)};
   const std::vector<int64_t> carried = {in.x.size(0), in.a.size(0), in.a.size(1)};
   require(!state.defined() || state.sizes() == at::IntArrayRef(carried), ErrorKind::data,
           "selective_scan: expected state [{}], got {}", fmt::join(carried, ","), shape_text(state));
   const auto decay = at::exp(in.delta.unsqueeze(-1) * in.a);         // [B,L,E,S]
   auto added = (in.delta * in.x).unsqueeze(-1) * in.b.unsqueeze(2);  // [B,L,E,S]
   if (state.defined()) {
-    const auto first = added.narrow(1, 0, 1) + decay.narrow(1, 0, 1) * state.unsqueeze(1);
+    const auto first = added.narrow(1, 0, 1) + decay.narrow(1, 0, 1) * wide(state).unsqueeze(1);
     added = at::cat({first, added.narrow(1, 1, added.size(1) - 1)}, 1);
   }
   const auto h = linear_scan(decay, added);
-  return {at::matmul(h, in.c.unsqueeze(-1)).squeeze(-1), h.select(1, h.size(1) - 1)};
+  return {at::matmul(h, in.c.unsqueeze(-1)).squeeze(-1).to(given.x.scalar_type()), h.select(1, h.size(1) - 1)};
 }
 
 MambaImpl::MambaImpl(const MambaOptions& given) : options(given) {
@@ -129,7 +132,7 @@ void MambaImpl::reset() {
 MambaState MambaImpl::start(int64_t batch) const {
   const auto like = D.options().requires_grad(false);
   return {.inputs = at::zeros({batch, conv1d->reach(), inner()}, like),
-          .scan = at::zeros({batch, inner(), options.state}, like)};
+          .scan = at::zeros({batch, inner(), options.state}, detail::at_least_float(at::empty({0}, like)).options())};
 }
 
 at::Tensor MambaImpl::forward(const at::Tensor& x) {
@@ -146,13 +149,17 @@ at::Tensor MambaImpl::forward(const at::Tensor& x, MambaState& state) {
   const auto inputs = at::cat({state.inputs, parts[0]}, 1);
   state.inputs = inputs.narrow(1, inputs.size(1) - conv1d->reach(), conv1d->reach());
   const auto chosen = x_proj->forward(u).split_with_sizes({options.rank, options.state, options.state}, -1);
-  const SelectiveScanInputs in{
-      .x = u, .delta = at::softplus(dt_proj->forward(chosen[0])), .a = -at::exp(A_log), .b = chosen[1], .c = chosen[2]};
+  const auto wide = [](const at::Tensor& t) { return detail::at_least_float(t); };
+  const SelectiveScanInputs in{.x = wide(u),
+                               .delta = at::softplus(wide(dt_proj->forward(chosen[0]))),
+                               .a = -at::exp(wide(A_log)),
+                               .b = wide(chosen[1]),
+                               .c = wide(chosen[2])};
   const auto scanned = selective_scan(in, state.scan);
   state.scan = scanned.state;
-  const auto y = scanned.y + D * u;
-  detail::record_mixing(this, y, [&] { return scan_matrix(in, D); });
-  return out_proj->forward(y * at::silu(parts[1]));
+  const auto y = scanned.y + wide(D) * in.x;
+  detail::record_mixing(this, y, [&] { return scan_matrix(in, wide(D)); });
+  return out_proj->forward((y * at::silu(parts[1])).to(x.scalar_type()));
 }
 
 }  // namespace fovea

@@ -20,7 +20,7 @@ struct SelectiveScanResult {
 };
 
 // h_t = e^{Δ_t·A} ⊙ h_{t−1} + Δ_t·x_t·B_tᵀ, y_t = h_t·C_t, from h = `state` [B,E,S] (undefined: 0). All tokens at once
-// (linear_scan); holds L·E·S numbers. Throws Error(data) naming the shapes that disagree.
+// (linear_scan), in float32 at least; holds L·E·S numbers. Throws Error(data) naming the shapes that disagree.
 SelectiveScanResult selective_scan(const SelectiveScanInputs& in, const at::Tensor& state = {});
 
 // The matrix that a selective scan applies to each channel of its input, y_i = Σ_{j ≤ i} M_ij·x_j: M_ij =
@@ -42,7 +42,7 @@ struct MambaOptions {
 // What a sequence that goes on needs of the tokens before.
 struct MambaState {
   at::Tensor inputs;  // [B,kernel − 1,E], of the convolution
-  at::Tensor scan;    // [B,E,S]
+  at::Tensor scan;    // [B,E,S], float32 at least
 };
 
 // [u,z] = W_in·x; u = silu(causal depthwise convolution of u); [δ,B,C] = W_x·u; Δ = softplus(W_Δ·δ + b); y =

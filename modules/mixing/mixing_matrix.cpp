@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "fovea/modules/attention/recorder.h"
-#include "fovea/modules/mixing/at_least_float.h"
+#include "fovea/modules/at_least_float.h"
 
 namespace fovea::detail {
 

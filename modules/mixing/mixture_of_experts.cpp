@@ -46,7 +46,7 @@ MixtureOfExpertsResult MixtureOfExpertsImpl::forward(const at::Tensor& x) {
     const auto rows = sent.select(1, 0), rank = sent.select(1, 1);
     const auto answers = experts->list[static_cast<size_t>(e)]->forward(tokens.index_select(0, rows));
     const auto factors = gates.index({rows, rank}).unsqueeze(1).to(answers.scalar_type());
-    output = output.index_add(0, rows, answers * factors);
+    output = output.index_add(0, rows, (answers * factors).to(output.scalar_type()));  // autocast lowers the answers
     share[e] = static_cast<double>(sent.size(0)) / static_cast<double>(choice.numel());
   }
   const auto loss = static_cast<double>(E) * (share * probabilities.mean(0)).sum();

@@ -2,8 +2,12 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 
+#include <cmath>
+#include <limits>
+
+#include "fovea/modules/at_least_float.h"
 #include "fovea/modules/attention/recorded_weights.h"
 #include "fovea/modules/attention/softmax.h"
 #include "fovea/modules/error.h"
@@ -13,6 +17,12 @@ namespace fovea {
 namespace {
 
 constexpr int64_t kChunk = 64;  // tokens that a causal pass treats at once
+
+// Sums over all tokens and exponents need more than float16 holds and bfloat16 tells apart, also where autocast would
+// lower the products.
+struct WideSums {
+  c10::impl::ExcludeDispatchKeyGuard without_autocast{c10::autocast_dispatch_keyset};
+};
 
 struct Sums {
   at::Tensor numerator;    // [B,H,N,e]
@@ -76,15 +86,18 @@ at::Tensor exponents(const at::Tensor& x, const at::Tensor& directions) {
 
 }  // namespace
 
-at::Tensor kernel_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+at::Tensor kernel_attention(const at::Tensor& given_q, const at::Tensor& given_k, const at::Tensor& v,
                             const LinearAttentionArgs& args) {
-  check("kernel_attention", q, k, v, args);
-  const auto keys = hide_rows(k, shown(args)), values = hide_rows(v, shown(args));
+  check("kernel_attention", given_q, given_k, v, args);
+  const WideSums wide;
+  const auto q = detail::at_least_float(given_q), k = detail::at_least_float(given_k);
+  const auto keys = hide_rows(k, shown(args)), values = hide_rows(detail::at_least_float(v), shown(args));
   const auto [numerator, denominator] = args.causal ? up_to_each(q, keys, values) : over_all(q, keys, values);
-  const auto totals = denominator + args.eps;
-  const auto output = numerator / totals.unsqueeze(-1);
+  auto totals = denominator + args.eps;
+  if (args.eps == 0) totals = totals.masked_fill(totals.eq(0), 1);  // a query without keys gives zeros
+  const auto output = (numerator / totals.unsqueeze(-1)).to(v.scalar_type());
   if (recording::wanted(args.module)) {
-    recording::add_weights(args.module, kernel_weights(q, keys, totals, args), output, values);
+    recording::add_weights(args.module, kernel_weights(q, keys, totals, args), output, values.to(v.scalar_type()));
   }
   return output;
 }
@@ -92,7 +105,8 @@ at::Tensor kernel_attention(const at::Tensor& q, const at::Tensor& k, const at::
 at::Tensor linear_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const LinearAttentionArgs& args) {
   check("linear_attention", q, k, v, args);
-  return kernel_attention(at::elu(q) + 1, at::elu(hide_rows(k, shown(args))) + 1, v, args);
+  const auto keys = detail::at_least_float(hide_rows(k, shown(args)));
+  return kernel_attention(at::elu(detail::at_least_float(q)) + 1, at::elu(keys) + 1, v, args);
 }
 
 at::Tensor orthogonal_directions(int64_t features, int64_t d) {
@@ -114,18 +128,28 @@ at::Tensor favor_features(const at::Tensor& x, const at::Tensor& directions) {
   return at::exp(exponents(x, directions)) / std::sqrt(static_cast<double>(directions.size(0)));
 }
 
-at::Tensor performer_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+at::Tensor performer_attention(const at::Tensor& given_q, const at::Tensor& given_k, const at::Tensor& v,
                                const at::Tensor& directions, const LinearAttentionArgs& args) {
-  check("performer_attention", q, k, v, args);
+  check("performer_attention", given_q, given_k, v, args);
+  const WideSums wide;
+  const auto q = detail::at_least_float(given_q), k = detail::at_least_float(given_k);
   require(directions.dim() == 2 && directions.size(1) == q.size(3), ErrorKind::data,
           "performer_attention: expected directions [m,{}], got {}", q.size(3), shape_text(directions));
   const double root = std::pow(static_cast<double>(q.size(3)), -0.25);
   const auto of_queries = exponents(q * root, directions);
-  const auto of_keys = exponents(hide_rows(k, shown(args)) * root, directions);
-  // A factor a query, and one for all keys of a head, cancel in the ratio.
+  auto of_keys = exponents(hide_rows(k, shown(args)) * root, directions);
+  if (args.key_mask.defined()) {
+    const auto hidden = args.key_mask.logical_not().view({k.size(0), 1, k.size(2), 1});
+    of_keys = of_keys.masked_fill(hidden, -std::numeric_limits<double>::infinity());
+  }
+  const auto largest = of_keys.detach().amax({2, 3}, /*keepdim=*/true);
+  // A factor a query, and one for all keys of a head, cancel in the ratio as long as nothing is added to the
+  // normaliser: there the keys that a causal query does not see would change what it reads.
   const auto query_features = at::exp(of_queries - of_queries.detach().amax(-1, /*keepdim=*/true));
-  const auto key_features = at::exp(of_keys - of_keys.detach().amax({2, 3}, /*keepdim=*/true));
-  return kernel_attention(query_features, key_features, v, args);
+  const auto key_features = at::exp(of_keys - largest.masked_fill(largest.isinf(), 0));
+  auto exact = args;
+  exact.eps = 0;
+  return kernel_attention(query_features, key_features, v, exact);
 }
 
 }  // namespace fovea

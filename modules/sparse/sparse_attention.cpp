@@ -137,7 +137,8 @@ at::Tensor sparse_attention(const at::Tensor& q, const at::Tensor& k, const at::
       allowed = allowed.defined() ? open.logical_and(allowed) : open;
     }
     const auto weights = masked_softmax(at::matmul(rows, keys.transpose(3, 4)) * scale, allowed);
-    out = out.index_add(2, group.queries, at::matmul(weights, gathered(value_blocks, group.keys)));
+    const auto mixed = at::matmul(weights, gathered(value_blocks, group.keys));
+    out = out.index_add(2, group.queries, mixed.to(out.scalar_type()));  // autocast lowers the product
   }
   const auto output = out.flatten(2, 3).narrow(2, 0, N);
   if (recording::wanted(args.module)) {

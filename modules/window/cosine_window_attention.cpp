@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "fovea/modules/at_least_float.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/init.h"
 #include "fovea/modules/shape.h"
@@ -13,7 +14,8 @@ constexpr double kLongest = 100;     // the cosine's factor is at most this
 constexpr double kShortest = 1e-12;  // a vector is divided by no less than this
 
 at::Tensor unit_vectors(const at::Tensor& x) {
-  return x / x.norm(2, -1, /*keepdim=*/true).clamp_min(kShortest);
+  const auto wide = detail::at_least_float(x);  // float16 has no number as short
+  return (wide / wide.norm(2, -1, /*keepdim=*/true).clamp_min(kShortest)).to(x.scalar_type());
 }
 
 }  // namespace

@@ -100,16 +100,22 @@ TEST(HardAttention, SamplesFollowTheWeightsAndEvaluationTakesTheBest) {
 }
 
 TEST(HardAttention, InferenceReadsOneRowOfTheValues) {
-  at::manual_seed(9);
-  auto layer = make_hard();
-  layer->eval();
-  const auto q = at::randn({1, 1, 3}, kWide), k = at::randn({1, 50, 3}, kWide);
-  auto values = at::full({1, 50, 7}, NAN, kWide);
-  const int64_t chosen = layer->forward(q, k, at::zeros({1, 50, 7}, kWide)).choice.item<int64_t>();
-  values[0][chosen].fill_(2.5);
-  const MultiplyAdds counted;
-  EXPECT_TRUE(at::equal(layer->forward(q, k, values).context, at::full({1, 1, 7}, 2.5, kWide)));
-  EXPECT_EQ(counted.count(), 50 * 3);  // the scores alone; no product touches the values
+  for (const auto inference : {HardInference::argmax, HardInference::sample}) {
+    for (const auto estimator : {HardEstimator::reinforce, HardEstimator::gumbel}) {
+      at::manual_seed(9);
+      auto layer = make_hard(estimator, inference);
+      layer->eval();
+      const auto q = at::randn({1, 1, 3}, kWide), k = at::randn({1, 50, 3}, kWide);
+      auto values = at::full({1, 50, 7}, NAN, kWide);
+      at::manual_seed(10);
+      const int64_t chosen = layer->forward(q, k, at::zeros({1, 50, 7}, kWide)).choice.item<int64_t>();
+      values[0][chosen].fill_(2.5);
+      at::manual_seed(10);  // the same draw
+      const MultiplyAdds counted;
+      EXPECT_TRUE(at::equal(layer->forward(q, k, values).context, at::full({1, 1, 7}, 2.5, kWide)));
+      EXPECT_EQ(counted.count(), 50 * 3);  // the scores alone; no product touches the values
+    }
+  }
 }
 
 TEST(HardAttention, GumbelIsHardForwardAndSoftBackward) {
@@ -175,6 +181,11 @@ TEST(MonotonicStep, NeverGoesBackAndEqualsTheMask) {
   const auto allowed = forward_mask(at::tensor({0, 3}, at::kLong), 5);
   EXPECT_TRUE(at::equal(allowed, at::tensor({1, 1, 1, 1, 1, 0, 0, 0, 1, 1}).to(at::kBool).view({2, 5})));
   EXPECT_THAT(error_of([] { monotonic_step(at::zeros({2, 5}), at::zeros({3}, at::kLong)); }), HasSubstr("[3]"));
+  // Nothing ahead but padding: it stays, and never beyond the scores.
+  const auto padded = at::tensor({3.0, 1.0, -INFINITY, -INFINITY}).view({1, 4});
+  EXPECT_EQ(monotonic_step(padded, at::tensor({2}, at::kLong)).item<int64_t>(), 2);
+  EXPECT_THAT(error_of([&] { monotonic_step(padded, at::tensor({4}, at::kLong)); }),
+              ::testing::AllOf(StartsWith("3: "), HasSubstr("place 4"), HasSubstr("[1,4]")));
 }
 
 TEST(CoverageAttention, StepsMatchLoopsAndGradients) {
@@ -226,6 +237,10 @@ TEST(CoverageAttention, StepsMatchLoopsAndGradients) {
                 layer->forward(q.select(1, 0), layer->prepare(keys), v, at::zeros({2, 5}, kWide));
               }),
               HasSubstr("coverage [2,5]"));
+  EXPECT_THAT(error_of([&] {
+                layer->forward(q.select(1, 0), layer->prepare(keys), v, {}, at::ones({2, 6}, kWide));
+              }),
+              HasSubstr("bool mask [2,6]"));
 }
 
 TEST(CoverageLosses, MatchLoops) {
@@ -251,6 +266,7 @@ TEST(CoverageLosses, MatchLoops) {
   EXPECT_LE(gradient_error([&](const auto& in) { return omission_loss(in[0], mask); }, {weights}), 1e-6);
   EXPECT_THAT(error_of([&] { repetition_loss(weights[0]); }), HasSubstr("[4,5]"));
   EXPECT_THAT(error_of([&] { omission_loss(weights, mask.narrow(1, 0, 4)); }), HasSubstr("[2,4]"));
+  EXPECT_THAT(error_of([&] { omission_loss(weights, mask.narrow(0, 0, 1)); }), HasSubstr("[1,5]"));
 }
 
 // Five positions to be read in five steps by a query that does not know the step: without coverage every step is the

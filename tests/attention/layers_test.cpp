@@ -6,6 +6,7 @@
 #include "fovea/modules/attention/decode.h"
 #include "fovea/modules/attention/multi_head.h"
 #include "fovea/modules/error.h"
+#include "fovea/tests/attention/oracle.h"
 #include "fovea/tests/support/gradcheck.h"
 #include "fovea/tests/support/tolerance.h"
 
@@ -30,16 +31,65 @@ TEST(MultiHeadAttention, EqualsTorchWithTheSameWeightsOutputsAndGradients) {
     ours->proj->weight.copy_(peer->out_proj->weight);
     ours->proj->bias.copy_(peer->out_proj->bias);
   }
-  const auto query = at::randn({2, 5, 24}), key = at::randn({2, 7, 10}), value = at::randn({2, 7, 10});
+  const auto inputs = [] {
+    at::manual_seed(2);
+    std::vector<at::Tensor> all;
+    for (const auto& [tokens, width] : {std::pair{5, 24}, {7, 10}, {7, 10}}) {
+      all.push_back(at::randn({2, tokens, width}).requires_grad_(true));
+    }
+    return all;
+  };
+  const auto theirs = inputs(), mine = inputs();
   const auto expected =
-      std::get<0>(peer->forward(query.transpose(0, 1), key.transpose(0, 1), value.transpose(0, 1))).transpose(0, 1);
-  const auto got = ours->forward(query, key, value);
+      std::get<0>(peer->forward(theirs[0].transpose(0, 1), theirs[1].transpose(0, 1), theirs[2].transpose(0, 1)))
+          .transpose(0, 1);
+  const auto got = ours->forward(mine[0], mine[1], mine[2]);
   EXPECT_LE(relative_error(got, expected), 1e-5);
   expected.pow(2).sum().backward();
   got.pow(2).sum().backward();
+  for (size_t i = 0; i < 3; ++i) EXPECT_LE(relative_error(mine[i].grad(), theirs[i].grad()), 1e-4) << i;
   EXPECT_LE(relative_error(ours->q->weight.grad(), peer->q_proj_weight.grad()), 1e-4);
+  EXPECT_LE(relative_error(ours->k->weight.grad(), peer->k_proj_weight.grad()), 1e-4);
   EXPECT_LE(relative_error(ours->v->weight.grad(), peer->v_proj_weight.grad()), 1e-4);
+  EXPECT_LE(relative_error(ours->proj->weight.grad(), peer->out_proj->weight.grad()), 1e-4);
   EXPECT_LE(relative_error(ours->proj->bias.grad(), peer->out_proj->bias.grad()), 1e-4);
+  const auto biases = peer->in_proj_bias.grad().chunk(3);
+  EXPECT_LE(relative_error(ours->q->bias.grad(), biases[0]), 1e-4);
+  EXPECT_LE(relative_error(ours->v->bias.grad(), biases[2]), 1e-4);
+}
+
+// Queries, keys and values of three widths: torch's own takes keys and values of one alone.
+TEST(MultiHeadAttention, TakesThreeWidths) {
+  at::manual_seed(8);
+  MultiHeadAttention layer({.d_model = 6, .heads = 2, .key_width = 5, .value_width = 3});
+  layer->to(at::kDouble);
+  const auto o = at::TensorOptions(at::kDouble);
+  auto leaves = layer->parameters();
+  for (const auto& [tokens, width] : {std::pair{4, 6}, {7, 5}, {7, 3}}) {
+    leaves.push_back(at::randn({2, tokens, width}, o).requires_grad_(true));
+  }
+  const size_t n = leaves.size();
+  const auto run = [&] { return layer->forward(leaves[n - 3], leaves[n - 2], leaves[n - 1]); };
+  const auto heads = [](const at::Tensor& x, const Linear& by) {
+    return at::linear(x.detach(), by->weight, by->bias).detach().view({2, x.size(1), 2, 3}).transpose(1, 2);
+  };
+  const auto mixed = testing::oracle_attention({.q = heads(leaves[n - 3], layer->q),
+                                                .k = heads(leaves[n - 2], layer->k),
+                                                .v = heads(leaves[n - 1], layer->v),
+                                                .scale = 1 / std::sqrt(3.0)});
+  const auto expected = at::linear(mixed.transpose(1, 2).reshape({2, 4, 6}), layer->proj->weight, layer->proj->bias);
+  EXPECT_LE(relative_error(run(), expected), 1e-12);
+  EXPECT_LE(testing::leaf_gradient_error(run, leaves), 1e-5);
+  EXPECT_THROW(layer->forward(leaves[n - 3], leaves[n - 1], leaves[n - 1]), Error);
+}
+
+TEST(MultiHeadAttention, DifferentiatesGroupedAndWithoutBias) {
+  for (const bool bias : {true, false}) {
+    at::manual_seed(7);
+    MultiHeadAttention layer({.d_model = 8, .heads = 4, .kv_heads = 2, .bias = bias});
+    EXPECT_EQ(layer->parameters().size(), bias ? 8 : 4);
+    EXPECT_LE(testing::module_gradient_error(*layer, at::randn({2, 3, 8}, at::kDouble)), 1e-5);
+  }
 }
 
 TEST(MultiHeadAttention, GroupedHeadsEqualRepeatedOnes) {

@@ -168,6 +168,19 @@ TEST(DropoutMode, KeysIsAMaskOfWholeKeys) {
   EXPECT_LE(relative_error(thin, probabilities(DropoutMode::scale, 0, seen)), 1e-12);
 }
 
+TEST(DropoutMode, GradientsOfEveryModeEqualCentralDifferences) {
+  at::manual_seed(4);
+  const auto q = at::randn({1, 2, 3, 4}, kWide), k = at::randn({1, 2, 5, 4}, kWide), v = at::randn({1, 2, 5, 2}, kWide);
+  for (const auto mode : {DropoutMode::scale, DropoutMode::renormalise, DropoutMode::keys}) {
+    const auto f = [&](const auto& in) {
+      at::manual_seed(5);  // the same draws
+      return attention(in[0], in[1], in[2], {.dropout = 0.4, .dropout_mode = mode});
+    };
+    EXPECT_GT(relative_error(f(std::vector{q, k, v}), attention(q, k, v)), 1e-3);
+    EXPECT_LE(gradient_error(f, {q, k, v}), 1e-5) << static_cast<int>(mode);
+  }
+}
+
 TEST(DropoutMode, KeysDrawsOnceAlsoBesideNaN) {
   const auto q = at::randn({1, 1, 200, 4}, kWide);
   auto k = at::randn({1, 1, 9, 4}, kWide), v = at::eye(9, kWide).view({1, 1, 9, 9}).clone();

@@ -29,9 +29,9 @@ struct SubjectKind {
 };
 
 constexpr SubjectKind kinds[] = {
-    {"cait", cait_subject},   {"layer", module_subject},  {"maxvit", maxvit_subject},
-    {"model", named_subject}, {"resnet", resnet_subject}, {"slot", slot_subject},
-    {"swin", swin_subject},   {"vgg", vgg_subject},       {"vit", vit_subject},
+    {"cait", cait_subject},         {"layer", module_subject},  {"maxvit", maxvit_subject}, {"model", named_subject},
+    {"position", position_subject}, {"resnet", resnet_subject}, {"slot", slot_subject},     {"swin", swin_subject},
+    {"vgg", vgg_subject},           {"vit", vit_subject},
 };
 
 }  // namespace

@@ -32,6 +32,7 @@ Subject layer_subject(std::shared_ptr<Impl> layer) {
 Subject cait_subject(const nlohmann::json& description);
 Subject maxvit_subject(const nlohmann::json& description);
 Subject module_subject(const nlohmann::json& description);
+Subject position_subject(const nlohmann::json& description);
 Subject resnet_subject(const nlohmann::json& description);
 Subject slot_subject(const nlohmann::json& description);
 Subject swin_subject(const nlohmann::json& description);

@@ -6,7 +6,6 @@
 #include "fovea/modules/inference/linear.h"
 #include "fovea/modules/sparse/linear_attention.h"
 #include "fovea/modules/sparse/linformer.h"
-#include "fovea/modules/sparse/perceiver.h"
 #include "fovea/tests/attention/oracle.h"
 #include "fovea/tests/attention/vectors.h"
 #include "fovea/tests/sparse/growth.h"
@@ -216,74 +215,15 @@ TEST(Linformer, ProjectsKeysAndValuesAndLeavesOutWhatIsMissing) {
 }
 
 TEST(Linformer, CostIsLinear) {
-  expect_growth(4, [](int64_t N) {
+  const at::NoGradGuard no_grad;
+  for (const int64_t N : {256, 1024, 4096, 16384}) {
     Linformer layer({.tokens = N, .projected = 16});
-    const auto x = at::rand({1, 1, N, 8});
+    layer->to(at::kHalf);  // of which every product is counted: no kernel of ours computes it
+    const auto x = at::rand({1, 1, N, 8}, at::kHalf);
+    const MultiplyAdds counted;
     layer->forward(x, x, x);
-  });
-}
-
-TEST(Perceiver, ReadsByTheFormulaWithAnyNumberOfInputsAndQueries) {
-  at::manual_seed(10);
-  PerceiverEncoder encoder({.latents = 3, .read = {.width = 4, .input_width = 5, .heads = 2, .mlp_ratio = 2}});
-  encoder->to(at::kDouble);
-  for (auto& parameter : encoder->parameters()) parameter.detach().normal_(0, 0.5);
-  const auto x = at::randn({2, 7, 5}, kWide);
-  const auto mask = at::arange(7).ne(6).expand({2, 7});
-  const auto got = encoder->forward(x, mask);
-  const auto& read = *encoder->read;
-  const auto norm = [](const Vector& in, const LayerNorm& layer) {
-    double mean = 0, variance = 0;
-    for (const double v : in) mean += v / static_cast<double>(in.size());
-    for (const double v : in) variance += (v - mean) * (v - mean) / static_cast<double>(in.size());
-    Vector out;
-    for (size_t i = 0; i < in.size(); ++i) {
-      out.push_back((in[i] - mean) / std::sqrt(variance + 1e-5) * row(layer->weight)[i] + row(layer->bias)[i]);
-    }
-    return out;
-  };
-  const auto product = [](const Linear& layer, const Vector& in) {
-    return plus(times(layer->weight, in), row(layer->bias));
-  };
-  for (int64_t b = 0; b < 2; ++b) {
-    for (int64_t l = 0; l < 3; ++l) {
-      const auto latent = row(encoder->latents[l]);
-      const auto q = product(read.attn->q, norm(latent, read.norm_q));
-      Vector mixed(4, 0);
-      for (size_t head = 0; head < 2; ++head) {
-        double sum = 0;
-        Vector part(2, 0);
-        for (int64_t j = 0; j < 6; ++j) {
-          const auto in = norm(row(x[b][j]), read.norm_x);
-          const auto k = product(read.attn->k, in), v = product(read.attn->v, in);
-          const double w = std::exp((q[2 * head] * k[2 * head] + q[2 * head + 1] * k[2 * head + 1]) / std::sqrt(2.0));
-          sum += w;
-          part[0] += w * v[2 * head];
-          part[1] += w * v[2 * head + 1];
-        }
-        mixed[2 * head] = part[0] / sum;
-        mixed[2 * head + 1] = part[1] / sum;
-      }
-      const auto y = plus(latent, product(read.attn->proj, mixed));
-      auto hidden = product(read.mlp->fc1, norm(y, read.norm_mlp));
-      for (double& h : hidden) h = h / 2 * (1 + std::erf(h / std::sqrt(2.0)));
-      const auto expected = plus(y, product(read.mlp->fc2, hidden));
-      for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(row(got[b][l])[i], expected[i], 1e-10);
-    }
+    EXPECT_EQ(counted.count(), 2 * N * 16 * 8 + 2 * 16 * N * 8);  // the projections, and scores and mean
   }
-  auto leaves = encoder->parameters();
-  leaves.push_back(x.clone().requires_grad_(true));
-  EXPECT_LE(leaf_gradient_error([&] { return encoder->forward(leaves.back(), mask); }, leaves), 1e-5);
-
-  PerceiverRead decoder({.width = 6, .input_width = 4});
-  EXPECT_EQ(decoder->forward(at::randn({2, 11, 6}), at::randn({2, 3, 4})).sizes(), at::IntArrayRef({2, 11, 6}));
-  EXPECT_THAT(error_of([&] { encoder->forward(at::zeros({2, 7, 4}, kWide)); }), HasSubstr("[2,7,4]"));
-  EXPECT_THAT(error_of([] { PerceiverEncoder({.read = {.width = 4, .input_width = 5}}); }), HasSubstr("latents 0"));
-}
-
-TEST(Perceiver, CostIsLinearInTheInputs) {
-  PerceiverEncoder encoder({.latents = 4, .read = {.width = 8, .input_width = 8}});
-  expect_growth(4, [&](int64_t N) { encoder->forward(at::rand({1, N, 8})); });
 }
 
 }  // namespace
