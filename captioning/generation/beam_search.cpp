@@ -1,7 +1,8 @@
-// Beam search as tensors [B,beams,…], operation for operation as transformers runs it, so that equal scores are ranked
-// alike.
+// Beam search: number for number as transformers computes it, so that equal scores are ranked alike. What has the size
+// of the vocabulary is a tensor, the few hypotheses are not.
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "fovea/captioning/generation/scores.h"
@@ -11,25 +12,27 @@
 namespace fovea {
 namespace {
 
-constexpr double kLost = -1e9;  // a score that every other beats
+constexpr float kLost = -1e9F;  // a score that every other beats
 
-struct Hypotheses {
-  at::Tensor tokens;  // int64 [B,k,max_length]
-  at::Tensor rows;    // int64 [B,k,max_length − n]: as in Generated, −1 where there is no token yet
-  at::Tensor scores;  // float32 [B,k]
+struct Hypothesis {
+  std::vector<int64_t> tokens;
+  std::vector<int64_t> rows;  // as in Generated
+  float score = 0;
+  bool ended = false;
+};
 
-  // Those of these indices [B,k'].
-  Hypotheses at(const at::Tensor& index) const {
-    const auto gather = [&](const at::Tensor& all) {
-      const auto wide = index.unsqueeze(2).expand({index.size(0), index.size(1), all.size(2)});
-      return all.gather(1, wide);
-    };
-    return {gather(tokens), gather(rows), scores.gather(1, index)};
-  }
+// The places of the `count` best of each row of scores [B,k] → [B,count], ranked by at::topk: where scores are equal it
+// decides as torch does.
+class Ranking {
+ public:
+  Ranking(std::vector<float>& scores, int64_t images, int64_t count)
+      : places_(std::get<1>(
+            at::from_blob(scores.data(), {images, std::ssize(scores) / images}, at::kFloat).topk(count, 1))) {}
 
-  Hypotheses and_also(const Hypotheses& others, const at::Tensor& their_scores) const {
-    return {at::cat({tokens, others.tokens}, 1), at::cat({rows, others.rows}, 1), at::cat({scores, their_scores}, 1)};
-  }
+  const int64_t* of(int64_t image) const { return places_.const_data_ptr<int64_t>() + image * places_.size(1); }
+
+ private:
+  at::Tensor places_;
 };
 
 class BeamSearch {
@@ -40,74 +43,83 @@ class BeamSearch {
         beams_(options.beams),
         given_(prompt.size(1)),
         length_(given_),
-        generator_(seeded_generator(options.seed)) {
-    auto tokens = at::zeros({images_, beams_, options.max_length}, at::kLong);
-    tokens.narrow(2, 0, given_).copy_(prompt.unsqueeze(1));
-    running_ = {.tokens = tokens,
-                .rows = at::full({images_, beams_, options.max_length - given_}, -1, at::kLong),
-                .scores = at::full({images_, beams_}, kLost, at::kFloat)};
-    finished_ = {running_.tokens.clone(), running_.rows.clone(), running_.scores.clone()};
-    running_.scores.select(1, 0).fill_(0);  // the others would continue in the same way
-    is_finished_ = at::zeros({images_, beams_}, at::kBool);
-    can_improve_ = at::ones({images_, 1}, at::kBool);
+        generator_(seeded_generator(options.seed)),
+        can_improve_(static_cast<size_t>(images_), true) {
+    const auto ids = prompt.to(at::kCPU).contiguous();
+    for (int64_t image = 0; image < images_; ++image) {
+      const auto* const first = ids.const_data_ptr<int64_t>() + image * given_;
+      for (int64_t beam = 0; beam < beams_; ++beam) {
+        // All but the first would continue in the same way.
+        running_.push_back({.tokens = {first, first + given_}, .rows = {}, .score = beam == 0 ? 0 : kLost});
+      }
+    }
+    finished_.assign(running_.size(), {.tokens = {}, .rows = {}, .score = kLost});
   }
 
-  // The tokens of all running hypotheses, [B·beams,length].
-  at::Tensor tokens() const { return running_.tokens.narrow(2, 0, length_).flatten(0, 1); }
-
   StepInput next_input() const {
-    const auto rows = running_.rows.select(2, length_ - 1 - given_).flatten();
-    return {.tokens = running_.tokens.select(2, length_ - 1).reshape({-1, 1}),
-            .rows = length_ - 1 == given_ ? rows.div(beams_, "floor") : rows};
+    const int64_t rows = std::ssize(running_);
+    const auto tokens = at::empty({rows, 1}, at::kLong), from = at::empty({rows}, at::kLong);
+    for (int64_t row = 0; row < rows; ++row) {
+      const auto& one = running_[static_cast<size_t>(row)];
+      tokens.data_ptr<int64_t>()[row] = one.tokens.back();
+      from.data_ptr<int64_t>()[row] = length_ - 1 == given_ ? one.rows.back() / beams_ : one.rows.back();
+    }
+    return {.tokens = tokens, .rows = from};
   }
 
   // logits [B·beams,V]; false when nothing is left to do.
   bool advance(const at::Tensor& logits) {
     auto scores = penalised(at::log_softmax(logits, 1), tokens(), options_);
     if (options_.sample) scores = warped(scores, options_, 2);
-    const Hypotheses best = continuations(scores.view({images_, beams_, -1}));
-    const auto last = best.tokens.select(2, length_);
-    auto ends = at::full_like(last, length_ + 1 >= options_.max_length, at::kBool);
-    if (options_.end_token >= 0) ends = ends | (last == options_.end_token);
-
-    const auto open = best.scores + ends.to(at::kFloat) * kLost;
-    const auto kept = std::get<1>(open.topk(beams_));
-    running_ = best.at(kept);
-    running_.scores = open.gather(1, kept);
-    finish(best, ends);
+    const auto best = continuations(scores.view({images_, beams_, -1}));
+    run_on(best);
+    finish(best);
     ++length_;
-    can_improve_ = can_improve_ & may_beat_the_finished();
-    const bool full = options_.early_stopping == EarlyStopping::when_full && is_finished_.all().item<bool>();
-    return can_improve_.any().item<bool>() && !full && !ends.all().item<bool>();
+    bool any_improves = false, all_full = true;
+    for (int64_t image = 0; image < images_; ++image) {
+      const auto at = static_cast<size_t>(image);
+      can_improve_[at] = can_improve_[at] && may_beat_the_finished(image);
+      any_improves = any_improves || can_improve_[at];
+      all_full = all_full && is_full(image);
+    }
+    const bool full = options_.early_stopping == EarlyStopping::when_full && all_full;
+    const bool all_end = std::ranges::all_of(best, &Hypothesis::ended);
+    return any_improves && !full && !all_end;
   }
 
   std::vector<std::vector<Generated>> result() const {
     std::vector<std::vector<Generated>> all(static_cast<size_t>(images_));
     for (int64_t image = 0; image < images_; ++image) {
       for (int64_t rank = 0; rank < options_.n_best; ++rank) {
-        const auto tokens = finished_.tokens[image][rank].contiguous();
-        const auto rows = finished_.rows[image][rank].contiguous();
-        const auto made = (rows >= 0).sum().item<int64_t>();
-        if (made == 0) continue;
-        const auto* const token = tokens.const_data_ptr<int64_t>();
-        const auto* const row = rows.const_data_ptr<int64_t>();
-        Generated one{.tokens = {token, token + given_ + made},
-                      .score = finished_.scores[image][rank].item<double>(),
-                      .rows = {row, row + made}};
-        one.rows[0] /= beams_;  // the first step had one row an image
-        all[static_cast<size_t>(image)].push_back(std::move(one));
+        const auto& one = finished_[index(image, rank, beams_)];
+        if (one.rows.empty()) continue;
+        Generated made{.tokens = one.tokens, .score = one.score, .rows = one.rows};
+        made.rows[0] /= beams_;  // the first step had one row an image
+        all[static_cast<size_t>(image)].push_back(std::move(made));
       }
     }
     return all;
   }
 
  private:
+  static size_t index(int64_t image, int64_t place, int64_t each) { return static_cast<size_t>(image * each + place); }
+
+  // The tokens of all running hypotheses, [B·beams,length].
+  at::Tensor tokens() const {
+    const auto all = at::empty({std::ssize(running_), length_}, at::kLong);
+    auto* to = all.data_ptr<int64_t>();
+    for (const auto& one : running_) to = std::ranges::copy(one.tokens, to).out;
+    return all;
+  }
+
   // The 2·beams best continuations of each image, or as many drawn without putting back. scores [B,beams,V].
-  Hypotheses continuations(const at::Tensor& scores) {
+  std::vector<Hypothesis> continuations(const at::Tensor& scores) {
     const int64_t vocabulary = scores.size(2), count = 2 * beams_;
     require(vocabulary * beams_ >= count, ErrorKind::usage, "generate: {} beams need more than {} tokens", beams_,
             vocabulary);
-    const auto sums = (scores + running_.scores.unsqueeze(2)).flatten(1);  // [B,beams·V]
+    const auto before = at::empty({images_, beams_, 1}, at::kFloat);
+    std::ranges::transform(running_, before.data_ptr<float>(), &Hypothesis::score);
+    const auto sums = (scores + before).flatten(1);  // [B,beams·V]
     at::Tensor values, places;
     if (options_.sample) {
       places = at::multinomial(at::softmax(sums, 1), count, false, generator_);
@@ -115,37 +127,76 @@ class BeamSearch {
     } else {
       std::tie(values, places) = sums.topk(count);
     }
-    const auto parents = places.div(vocabulary, "floor");
-    Hypotheses best = running_.at(parents);
-    best.scores = values;
-    best.tokens.select(2, length_).copy_(places.remainder(vocabulary));
-    best.rows.select(2, length_ - given_).copy_(parents + at::arange(images_).unsqueeze(1) * beams_);
+    std::vector<Hypothesis> best;
+    for (int64_t i = 0; i < images_ * count; ++i) {
+      const int64_t image = i / count, place = places.const_data_ptr<int64_t>()[i], token = place % vocabulary;
+      const auto parent = index(image, place / vocabulary, beams_);
+      Hypothesis& one = best.emplace_back(running_[parent]);
+      one.tokens.push_back(token);
+      one.rows.push_back(static_cast<int64_t>(parent));
+      one.score = values.const_data_ptr<float>()[i];
+      one.ended = length_ + 1 >= options_.max_length || token == options_.end_token;
+    }
     return best;
   }
 
-  // Takes those that end among the first `beams` up, where they are better than what is there.
-  void finish(const Hypotheses& best, const at::Tensor& ends) {
-    auto among_first = at::zeros({ends.size(1)}, at::kBool);
-    among_first.narrow(0, 0, beams_).fill_(true);
-    const auto fresh = ends & among_first;
-    const auto factor = std::pow(static_cast<double>(length_ + 1 - given_), options_.length_penalty);
-    auto scores = best.scores / factor;
-    if (options_.early_stopping == EarlyStopping::when_full) {
-      scores = scores + is_finished_.all(1, /*keepdim=*/true).to(at::kFloat) * kLost;
+  // The best that have not ended.
+  void run_on(const std::vector<Hypothesis>& best) {
+    std::vector<float> open;
+    for (const auto& one : best) open.push_back(one.score + (one.ended ? kLost : 0));
+    const Ranking kept(open, images_, beams_);
+    for (int64_t image = 0; image < images_; ++image) {
+      for (int64_t rank = 0; rank < beams_; ++rank) {
+        const auto from = index(image, kept.of(image)[rank], 2 * beams_);
+        Hypothesis& one = running_[index(image, rank, beams_)] = best[from];
+        one.score = open[from];
+      }
     }
-    scores = scores + can_improve_.logical_not().to(at::kFloat) * kLost + fresh.logical_not().to(at::kFloat) * kLost;
-    const Hypotheses merged = finished_.and_also(best, scores);
-    const auto kept = std::get<1>(merged.scores.topk(beams_));
-    finished_ = merged.at(kept);
-    is_finished_ = at::cat({is_finished_, fresh}, 1).gather(1, kept);
   }
 
-  at::Tensor may_beat_the_finished() const {
+  // Takes those that end among the first `beams` up, where they are better than what is there.
+  void finish(const std::vector<Hypothesis>& best) {
+    const auto factor =
+        static_cast<float>(std::pow(static_cast<double>(length_ + 1 - given_), options_.length_penalty));
+    std::vector<Hypothesis> merged;
+    for (int64_t image = 0; image < images_; ++image) {
+      const bool closed = options_.early_stopping == EarlyStopping::when_full && is_full(image);
+      for (int64_t rank = 0; rank < beams_; ++rank) merged.push_back(finished_[index(image, rank, beams_)]);
+      for (int64_t place = 0; place < 2 * beams_; ++place) {
+        Hypothesis& one = merged.emplace_back(best[index(image, place, 2 * beams_)]);
+        one.ended = one.ended && place < beams_;
+        one.score /= factor;
+        for (const bool lost : {closed, !can_improve_[static_cast<size_t>(image)], !one.ended}) {
+          if (lost) one.score += kLost;
+        }
+      }
+    }
+    std::vector<float> scores;
+    for (const auto& one : merged) scores.push_back(one.score);
+    const Ranking kept(scores, images_, beams_);
+    for (int64_t image = 0; image < images_; ++image) {
+      for (int64_t rank = 0; rank < beams_; ++rank) {
+        finished_[index(image, rank, beams_)] = merged[index(image, kept.of(image)[rank], 3 * beams_)];
+      }
+    }
+  }
+
+  bool is_full(int64_t image) const {
+    const auto first = finished_.begin() + image * beams_;
+    return std::all_of(first, first + beams_, [](const Hypothesis& one) { return one.ended; });
+  }
+
+  bool may_beat_the_finished(int64_t image) const {
     const bool longest = options_.early_stopping == EarlyStopping::never && options_.length_penalty > 0;
     const auto length = static_cast<double>((longest ? options_.max_length : length_) - given_);
-    const auto hoped = running_.scores.narrow(1, 0, 1) / std::pow(length, options_.length_penalty);
-    const auto worst = std::get<0>(finished_.scores.min(1, /*keepdim=*/true));
-    return (hoped > at::where(is_finished_, worst, at::full_like(worst, kLost))).any(1, /*keepdim=*/true);
+    const float hoped =
+        running_[index(image, 0, beams_)].score / static_cast<float>(std::pow(length, options_.length_penalty));
+    const auto first = finished_.begin() + image * beams_;
+    const float worst = std::min_element(first, first + beams_, [](const Hypothesis& a, const Hypothesis& b) {
+                          return a.score < b.score;
+                        })->score;
+    return std::any_of(first, first + beams_,
+                       [&](const Hypothesis& one) { return hoped > (one.ended ? worst : kLost); });
   }
 
   const GenerationOptions& options_;
@@ -153,9 +204,8 @@ class BeamSearch {
   int64_t given_;   // tokens of the prompt
   int64_t length_;  // tokens of the running hypotheses
   at::Generator generator_;
-  Hypotheses running_, finished_;
-  at::Tensor is_finished_;  // bool [B,beams], of finished_
-  at::Tensor can_improve_;  // bool [B,1]
+  std::vector<Hypothesis> running_, finished_;  // [B·beams]
+  std::vector<bool> can_improve_;               // [B]
 };
 
 }  // namespace

@@ -40,7 +40,7 @@ at::Tensor run_step(const StepFunction& step, const StepInput& input, int64_t co
   require(logits.dim() == 2 && logits.size(0) == input.tokens.size(0), ErrorKind::data,
           "generate: expected logits [{},V] of a step, got {}", input.tokens.size(0), shape_text(logits));
   const auto scores = logits.to(at::kCPU, at::kFloat);
-  require(!scores.isnan().any().item<bool>(), ErrorKind::numeric, "generate: the decoder answers with NaN");
+  require(!std::isnan(scores.amax().item<float>()), ErrorKind::numeric, "generate: the decoder answers with NaN");
   return copies == 1 ? scores : scores.repeat_interleave(copies, 0);
 }
 
@@ -57,33 +57,44 @@ std::vector<std::vector<Generated>> generate_rows(const StepFunction& step, cons
   const int64_t images = prompt.size(0), copies = options.n_best, rows = images * copies, given = prompt.size(1);
   auto generator = seeded_generator(options.seed);
   const int64_t pad = options.pad_token >= 0 ? options.pad_token : options.end_token;
-  auto tokens = prompt.repeat_interleave(copies, 0);  // [R,n]
-  auto running = at::ones({rows}, at::kBool);
-  auto sums = at::zeros({rows}, at::kDouble);
-  auto lengths = at::zeros({rows}, at::kLong);
+  const auto tokens = at::empty({rows, options.max_length}, at::kLong);
+  tokens.narrow(1, 0, given).copy_(prompt.repeat_interleave(copies, 0));
+  auto written = tokens.accessor<int64_t, 2>();
+  struct Row {
+    bool running = true;
+    int64_t length = 0;
+    double sum = 0;
+  };
+  std::vector<Row> all(static_cast<size_t>(rows));
   StepInput input{.tokens = prompt, .rows = {}};
-  while (true) {
-    const bool first = tokens.size(1) == given;
-    auto scores = penalised(run_step(step, input, first ? copies : 1), tokens, options);
+  for (int64_t length = given;;) {
+    const bool first = length == given;
+    auto scores = penalised(run_step(step, input, first ? copies : 1), tokens.narrow(1, 0, length), options);
     if (options.sample) scores = warped(scores, options, 1);
-    auto next =
+    const auto next =
         options.sample ? at::multinomial(at::softmax(scores, 1), 1, false, generator).squeeze(1) : scores.argmax(1);
-    const auto gained = at::log_softmax(scores, 1).gather(1, next.unsqueeze(1)).squeeze(1).to(at::kDouble);
-    sums = at::where(running, sums + gained, sums);
-    lengths += running;
-    next = at::where(running, next, at::full_like(next, pad));
-    tokens = at::cat({tokens, next.unsqueeze(1)}, 1);
-    if (options.end_token >= 0) running = running & (next != options.end_token);
-    if (tokens.size(1) >= options.max_length || !running.any().item<bool>()) break;
-    input = {.tokens = next.unsqueeze(1), .rows = first && copies > 1 ? repeated_rows(images, copies) : at::Tensor()};
+    const auto gained = at::log_softmax(scores, 1);
+    const auto chosen = next.accessor<int64_t, 1>();
+    const auto log = gained.accessor<float, 2>();
+    for (int64_t row = 0; row < rows; ++row) {
+      Row& one = all[static_cast<size_t>(row)];
+      written[row][length] = one.running ? chosen[row] : pad;
+      if (!one.running) continue;
+      one.sum += log[row][chosen[row]];
+      ++one.length;
+      one.running = chosen[row] != options.end_token;
+    }
+    if (++length >= options.max_length || std::ranges::none_of(all, &Row::running)) break;
+    input = {.tokens = tokens.narrow(1, length - 1, 1).contiguous(),
+             .rows = first && copies > 1 ? repeated_rows(images, copies) : at::Tensor()};
   }
 
   std::vector<std::vector<Generated>> result(static_cast<size_t>(images));
   for (int64_t row = 0; row < rows; ++row) {
-    const auto length = lengths[row].item<int64_t>();
-    const auto* const first = tokens[row].const_data_ptr<int64_t>();
+    const auto& [running, length, sum] = all[static_cast<size_t>(row)];
+    const auto* const first = written[row].data();
     Generated one{.tokens = {first, first + given + length},
-                  .score = sums[row].item<double>() / std::pow(static_cast<double>(length), options.length_penalty),
+                  .score = sum / std::pow(static_cast<double>(length), options.length_penalty),
                   .rows = std::vector<int64_t>(static_cast<size_t>(length), row)};
     one.rows[0] = row / copies;
     result[static_cast<size_t>(row / copies)].push_back(std::move(one));

@@ -32,11 +32,14 @@ void ban_repeated(at::Tensor& scores, const at::Tensor& tokens, int64_t size) {
 }  // namespace
 
 at::Tensor penalised(const at::Tensor& scores, const at::Tensor& tokens, const GenerationOptions& options) {
+  const bool too_short = options.end_token >= 0 && tokens.size(1) < options.min_length;
+  if (options.repetition_penalty == 1 && options.no_repeat_ngram == 0 && !too_short) return scores;
   auto result = options.repetition_penalty == 1 ? scores.clone()
                                                 : with_repetition_penalty(scores, tokens, options.repetition_penalty);
   if (options.no_repeat_ngram > 0) ban_repeated(result, tokens.contiguous(), options.no_repeat_ngram);
-  if (options.end_token >= 0 && tokens.size(1) < options.min_length) {
-    result.select(1, options.end_token).fill_(kNever);
+  if (too_short) {
+    auto table = result.accessor<float, 2>();
+    for (int64_t row = 0; row < result.size(0); ++row) table[row][options.end_token] = kNever;
   }
   return result;
 }

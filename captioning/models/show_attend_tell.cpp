@@ -23,16 +23,8 @@ at::Tensor GridAttentionImpl::forward(const at::Tensor& hidden, const at::Tensor
                                       bool record) {
   // The beams of an image become several queries: [R,a] → [B,R/B,a].
   const auto query = decoder_att->forward(hidden).view({memory.size(0), -1, options.attention_dim});
-  at::Tensor context, weights;
-  if (options.score == GridScore::tanh) {
-    const auto found = additive_attention(query, keys, memory, full_att->weight.squeeze(0));
-    context = found.context;
-    weights = found.weights;
-  } else {
-    const auto scores = full_att->forward(at::relu(query.unsqueeze(2) + keys.unsqueeze(1))).squeeze(3);  // [B,R/B,M]
-    weights = at::softmax(scores, 2);
-    context = at::matmul(weights, memory);  // [B,R/B,E]
-  }
+  const auto [context, weights] =
+      additive_attention(query, keys, memory, full_att->weight.squeeze(0), {.relu = options.score == GridScore::relu});
   if (record && recording::wanted(this)) {
     recording::add(this, MapKind::tokens, weights.view({hidden.size(0), 1, 1, memory.size(1)}));
   }

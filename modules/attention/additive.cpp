@@ -13,7 +13,8 @@ namespace fovea {
 namespace {
 
 AdditiveProblem validate(const at::Tensor& given_query, const at::Tensor& given_keys, const at::Tensor& given_values,
-                         const at::Tensor& given_v, const at::Tensor& mask) {
+                         const at::Tensor& given_v, const AdditiveAttentionArgs& args) {
+  const auto& mask = args.mask;
   const auto query = autocast(given_query), keys = autocast(given_keys), values = autocast(given_values),
              v = autocast(given_v);
   const bool fits = query.dim() == 3 && keys.dim() == 3 && values.dim() == 3 && v.dim() == 1 &&
@@ -22,12 +23,12 @@ AdditiveProblem validate(const at::Tensor& given_query, const at::Tensor& given_
   require(fits, ErrorKind::data,
           "additive_attention: expected query [B,N,a], keys [B|1,M,a], values [B|1,M,e], v [a], got {}, {}, {}, {}",
           shape_text(query), shape_text(keys), shape_text(values), shape_text(v));
-  if (!mask.defined()) return {query, keys, values, v, mask};
+  if (!mask.defined()) return {query, keys, values, v, mask, args.relu};
   require(mask.scalar_type() == at::kBool && mask.dim() == 2 && mask.size(1) == keys.size(1) &&
               (mask.size(0) == query.size(0) || mask.size(0) == 1),
           ErrorKind::data, "additive_attention: expected mask bool [B|1,M], got {} {} for keys {}",
           toString(mask.scalar_type()), shape_text(mask), shape_text(keys));
-  return {query, keys, values, v, mask};
+  return {query, keys, values, v, mask, args.relu};
 }
 
 const BackendTable<AdditiveAttentionResult, AdditiveProblem>& additive_backends() {
@@ -67,7 +68,8 @@ PreparedAdditive::PreparedAdditive(const AdditiveProblem& p)
           .value = values.const_data_ptr(),
           .v = v.const_data_ptr(),
           .key_batch = batch_stride(keys),
-          .value_batch = batch_stride(values)};
+          .value_batch = batch_stride(values),
+          .relu = p.relu};
   if (mask.defined()) {
     call.mask = static_cast<const uint8_t*>(mask.const_data_ptr());
     call.mask_batch = batch_stride(mask);
@@ -81,21 +83,21 @@ AdditiveAttentionResult PreparedAdditive::empty_result() const {
 
 AdditiveAttentionResult additive_reference(const AdditiveProblem& p) {
   const auto sums = p.query.unsqueeze(2) + hide_rows(p.keys, p.mask).unsqueeze(1);  // [B,N,M,a]
-  const auto scores = at::matmul(at::tanh(sums), p.v);                              // [B,N,M]
+  const auto scores = at::matmul(p.relu ? at::relu(sums) : at::tanh(sums), p.v);    // [B,N,M]
   const auto weights = masked_softmax(scores, p.mask.defined() ? p.mask.unsqueeze(1) : p.mask);
   return {at::matmul(weights, hide_rows(p.values, p.mask)), weights};
 }
 
 AdditiveAttentionResult additive_attention(const at::Tensor& query, const at::Tensor& keys, const at::Tensor& values,
                                            const at::Tensor& v, const AdditiveAttentionArgs& args) {
-  const auto result = additive_backends().run(validate(query, keys, values, v, args.mask), args.backend);
+  const auto result = additive_backends().run(validate(query, keys, values, v, args), args.backend);
   if (recording::wanted(args.module)) recording::add(args.module, MapKind::tokens, result.weights.unsqueeze(1));
   return result;
 }
 
 std::string explain_additive_backend(const at::Tensor& query, const at::Tensor& keys, const at::Tensor& values,
                                      const at::Tensor& v, const AdditiveAttentionArgs& args) {
-  return additive_backends().explain(validate(query, keys, values, v, args.mask));
+  return additive_backends().explain(validate(query, keys, values, v, args));
 }
 
 }  // namespace fovea

@@ -12,6 +12,7 @@ struct AdditiveAttentionArgs {
   at::Tensor mask;                            // bool [B,M] or [1,M], true = attend
   const torch::nn::Module* module = nullptr;  // the calling layer, so that a recorder can name its maps
   std::string backend;                        // as in AttentionArgs
+  bool relu = false;                          // e_ij = vᵀ·relu(query_i + key_j)
 };
 
 struct AdditiveAttentionResult {

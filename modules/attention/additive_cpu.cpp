@@ -35,6 +35,7 @@ struct CpuAdditive {
 
 std::string additive_cpu_refuses(const AdditiveProblem& p) {
   if (const auto reason = cpu::refuses(p.query); !reason.empty()) return reason;
+  if (p.relu && differentiates({p.query, p.keys, p.values, p.v})) return "gradients of relu";
   return additive_kernel_refuses(p);
 }
 

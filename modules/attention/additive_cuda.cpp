@@ -44,8 +44,8 @@ struct CudaAdditive {
 }  // namespace
 
 std::string additive_cuda_refuses(const AdditiveProblem& p) {
-  const auto reason = cuda::refuses(p.query);
-  return reason.empty() ? additive_kernel_refuses(p) : reason;
+  if (const auto reason = cuda::refuses(p.query); !reason.empty()) return reason;
+  return p.relu ? "relu in place of tanh" : additive_kernel_refuses(p);
 }
 
 AdditiveAttentionResult additive_on_cuda(const AdditiveProblem& p) {

@@ -13,6 +13,7 @@ struct AdditiveProblem {
   at::Tensor values;  // [B|1,M,e]
   at::Tensor v;       // [a]
   at::Tensor mask;    // bool [B|1,M], or undefined
+  bool relu = false;  // in place of tanh
 };
 
 // The kernels' view of a problem, with the tensors that it points into.

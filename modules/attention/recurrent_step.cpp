@@ -1,9 +1,11 @@
 #include "fovea/modules/attention/recurrent_step.h"
 
+#include "fovea/modules/attention/backend.h"
 #include "fovea/modules/attention/recorder.h"
 #include "fovea/modules/attention/softmax.h"
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/init.h"
+#include "fovea/modules/inference/thin_product.h"
 #include "fovea/modules/shape.h"
 
 namespace fovea {
@@ -23,6 +25,11 @@ void RecurrentCellImpl::reset() {
 
 RecurrentCellImpl::State RecurrentCellImpl::forward(const at::Tensor& x, const State& state) {
   if (kind == CellKind::gru) return {at::gru_cell(x, state.hidden, weight_ih, weight_hh, bias_ih, bias_hh), {}};
+  const thin::Factor input{x, weight_ih}, hidden{state.hidden, weight_hh};
+  if (!differentiates({bias_ih, bias_hh}) && thin::runs_lstm(input, hidden, state.memory)) {
+    const auto next = thin::lstm_step(input, hidden, state.memory, bias_ih, bias_hh);
+    return {next.hidden, next.memory};
+  }
   const auto next = at::lstm_cell(x, {state.hidden, state.memory}, weight_ih, weight_hh, bias_ih, bias_hh);
   return {std::get<0>(next), std::get<1>(next)};
 }

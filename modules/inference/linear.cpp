@@ -6,6 +6,7 @@
 #include "fovea/modules/error.h"
 #include "fovea/modules/inference/init.h"
 #include "fovea/modules/inference/onednn.h"
+#include "fovea/modules/inference/thin_product.h"
 
 namespace fovea {
 
@@ -83,6 +84,7 @@ void LinearImpl::pack() {
 
 at::Tensor LinearImpl::forward(const at::Tensor& x, Activation activation) {
   if (!at::GradMode::is_enabled() && x.scalar_type() == weight.scalar_type() && packed_.valid_for(weight)) {
+    if (thin::runs({x, weight})) return activate(thin::product({x, weight}, bias), activation);
     return onednn::linear(x, packed_.weight(x), packed_.bias(), activation);
   }
   return activate(options.int8 ? int8_product(x) : at::linear(x, weight, bias), activation);

@@ -34,7 +34,8 @@ class LinearImpl : public Module<LinearImpl> {
   void pack() override;
   void unpack() override { packed_.drop(); }
 
-  // x […,in] → activation(x·Wᵀ + b) […,out]; the activation is fused when packed.
+  // x […,in] → activation(x·Wᵀ + b) […,out]; the activation is fused when packed. A few rows are multiplied with the
+  // weights as they lie even then.
   at::Tensor forward(const at::Tensor& x, Activation activation = Activation::none);
 
   // Rounds each row of the weights to whole steps of largest|w|/127 (quantise_weights in prepare.h).

@@ -6,4 +6,5 @@ target_sources(fovea_modules PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/norm.cpp
   ${CMAKE_CURRENT_LIST_DIR}/onednn.cpp
   ${CMAKE_CURRENT_LIST_DIR}/packed.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/prepare.cpp)
+  ${CMAKE_CURRENT_LIST_DIR}/prepare.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/thin_product.cpp)

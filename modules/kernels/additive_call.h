@@ -1,4 +1,4 @@
-// vᵀ·tanh(query + key), softmax and context: what the kernels of every device are told.
+// vᵀ·tanh(query + key), or relu in place of tanh, softmax and context: what the kernels of every device are told.
 #pragma once
 
 #include "fovea/modules/kernels/number.h"
@@ -21,6 +21,7 @@ struct AdditiveCall {
   int64_t key_batch = 0;
   int64_t value_batch = 0;
   int64_t mask_batch = 0;
+  bool relu = false;  // in place of tanh: the forward pass on the CPU alone
 };
 
 }  // namespace fovea::kernels

@@ -17,6 +17,7 @@ target_sources(fovea_kernels PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cpu/feature_map.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cpu/feature_map_backward.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cpu/finite.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/cpu/thin_product.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cpu/window.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cpu/window_backward.cpp)
 target_link_libraries(fovea_kernels PUBLIC fovea::attention_kernel)

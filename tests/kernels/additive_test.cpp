@@ -31,6 +31,7 @@ struct AdditiveCase {
   }
 
   at::Tensor query, keys, values, v, mask;
+  bool relu = false;  // in place of tanh
   std::string name;
 };
 
@@ -47,17 +48,20 @@ AdditiveOracle additive_oracle(const AdditiveCase& c) {
   for (int64_t b = 0; b < B; ++b) {
     const int64_t kb = keys.size(0) == 1 ? 0 : b;
     for (int64_t i = 0; i < N; ++i) {
-      std::vector<double> weights(M, 0);
-      double sum = 0;
+      std::vector<double> scores(M, -INFINITY), weights(M, 0);
+      double sum = 0, top = -1e300;
       for (int64_t j = 0; j < M; ++j) {
         if (c.mask.defined() && !c.mask[c.mask.size(0) == 1 ? 0 : b][j].item<bool>()) continue;
         double score = 0;
         for (int64_t k = 0; k < A; ++k) {
-          score += v.data_ptr<double>()[k] * std::tanh(query.data_ptr<double>()[(b * N + i) * A + k] +
-                                                       keys.data_ptr<double>()[(kb * M + j) * A + k]);
+          const double both =
+              query.data_ptr<double>()[(b * N + i) * A + k] + keys.data_ptr<double>()[(kb * M + j) * A + k];
+          score += v.data_ptr<double>()[k] * (c.relu ? std::max(both, 0.0) : std::tanh(both));
         }
-        sum += weights[j] = std::exp(score);
+        scores[j] = score;
+        top = std::max(top, score);
       }
+      for (int64_t j = 0; j < M; ++j) sum += weights[j] = std::exp(scores[j] - top);
       for (int64_t j = 0; j < M; ++j) {
         if (weights[j] == 0) continue;
         const double w = weights[j] / sum;
@@ -72,12 +76,13 @@ AdditiveOracle additive_oracle(const AdditiveCase& c) {
 }
 
 AdditiveAttentionResult run(const AdditiveCase& c, const char* backend) {
-  return additive_attention(c.query, c.keys, c.values, c.v, {.mask = c.mask, .backend = backend});
+  return additive_attention(c.query, c.keys, c.values, c.v, {.mask = c.mask, .backend = backend, .relu = c.relu});
 }
 
 TEST(AdditiveKernel, EqualsLoopsOnSeededCases) {
   for (uint64_t seed = 0; seed < case_count(120); ++seed) {
-    const AdditiveCase c(seed);
+    AdditiveCase c(seed);
+    c.relu = seed % 5 == 0;
     const auto expected = additive_oracle(c);
     const auto got = run(c, "cpu"), plain = run(c, "reference");
     const auto bound = [&](const at::Tensor& formula, const at::Tensor& exact) {
@@ -86,6 +91,18 @@ TEST(AdditiveKernel, EqualsLoopsOnSeededCases) {
     ASSERT_LE(largest_error(got.context, expected.context), bound(plain.context, expected.context)) << c.name;
     ASSERT_LE(largest_error(got.weights, expected.weights), bound(plain.weights, expected.weights)) << c.name;
   }
+}
+
+// The kernel has no gradients of relu: the formula takes it where autograd follows.
+TEST(AdditiveKernel, LeavesGradientsOfReluToTheFormula) {
+  AdditiveCase c(0);
+  c.relu = true;
+  const AdditiveAttentionArgs args{.mask = c.mask, .relu = true};
+  EXPECT_TRUE(explain_additive_backend(c.query, c.keys, c.values, c.v, args).starts_with("cpu: runs"));
+  c.keys.requires_grad_();
+  EXPECT_TRUE(explain_additive_backend(c.query, c.keys, c.values, c.v, args).starts_with("cpu: gradients of relu"));
+  run(c, "").context.sum().backward();
+  EXPECT_EQ(c.keys.grad().sizes(), c.keys.sizes());
 }
 
 TEST(AdditiveKernel, MaskedKeysAreNotReadAndNaNThatIsSeenStays) {
