@@ -79,9 +79,13 @@ AttentionProblem validate(const at::Tensor& given_q, const at::Tensor& given_k, 
     problem.bias = four_dimensions("bias", args.bias, 0, scores).to(q.scalar_type());
   }
   if (args.position != nullptr) {
+    // Weights of the places may be wider than q: under autocast, or left in float32.
     const auto turned = args.position->rotate(q, k, args.places);
-    problem.q = turned.q;
-    problem.k = turned.k;
+    require(turned.q.sizes() == q.sizes() && turned.k.sizes() == k.sizes(), ErrorKind::data,
+            "attention: the positions make q {} and k {} of q {} and k {}", shape_text(turned.q), shape_text(turned.k),
+            shape_text(q), shape_text(k));
+    problem.q = turned.q.to(q.scalar_type());
+    problem.k = turned.k.to(k.scalar_type());
     if (const auto bias = args.position->bias(q, k, args.places); bias.defined()) {
       const auto added = four_dimensions("bias of the positions", bias, 0, scores).to(q.scalar_type());
       problem.bias = problem.bias.defined() ? problem.bias + added : added;

@@ -18,7 +18,7 @@ struct LayerCall {
   std::vector<at::Tensor> inputs;             // float32
   std::function<at::Tensor(const std::vector<at::Tensor>&)> run;
   bool narrow = true;  // there is a bfloat16 and a float16 of it
-  bool steady = true;  // rounding does not make another number the largest, whose gradient is another
+  bool steady = true;  // rounding moves no maximum and no corner of a ReLU, behind which the gradient is another
 };
 
 // With every parameter drawn.
@@ -125,6 +125,7 @@ inline std::vector<LayerCall> scaling_layers() {
   calls.push_back(whole("AFT-full", AttentionFree({.dim = 8, .tokens = 9}), {x}));
   calls.push_back({"FNet", nullptr, {x}, [](const auto& in) { return fourier_mixing(in[0]); }});
   calls.push_back(whole("temporal convolution", TemporalConv({.in_channels = 8, .channels = {6, 6}}), {x}));
+  calls.back().steady = false;
   calls.push_back(whole("mamba", Mamba({.width = 8, .state = 4}), {x}));
   calls.push_back(whole("S4", S4({.width = 8, .state = 4}), {x}));
   calls.back().narrow = false;
@@ -190,7 +191,7 @@ inline std::vector<LayerCall> slot_layers() {
     calls.push_back({name, slot->ptr(), {tokens({2, 16, 8, 8}) + 1}, [slot](const auto& in) -> at::Tensor {
                        return slot->forward(in[0]);
                      }});
-    calls.back().steady = name != "bat" && name != "ecam" && name != "cbam_reversed";
+    calls.back().steady = name != "bat" && name != "ecam" && name != "cbam_reversed" && name != "sk" && name != "splat";
   }
   return calls;
 }
