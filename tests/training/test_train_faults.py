@@ -84,6 +84,9 @@ def test_a_killed_run_goes_on_to_the_same_bytes(data, whole, tmp_path):
             load_file(output / "model.safetensors")
             assert loadable > 0
     assert kills > 0
+    gone = process.pid  # what a run that was killed while it wrote leaves behind
+    for name in ["log.csv", "model.safetensors", states(output)[0].name]:
+        (output / f".{name}.tmp.{gone}").write_bytes(b"half")
     done = run(data, output, "--resume")
     assert done.returncode == 0, done.stderr
     assert (output / "model.safetensors").read_bytes() == expected

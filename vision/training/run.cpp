@@ -72,7 +72,7 @@ class Run {
     schedule_ = {.peak = options.recipe.learning_rate,
                  .warmup_steps = std::min<int64_t>(std::llround(warmup), total_steps_),
                  .total_steps = total_steps_};
-    remove_stale_outputs(weights_file());
+    for (const auto& file : {weights_file(), log_file()}) remove_stale_outputs(file);
     if (options.resume) {
       if (const auto state = files_.load()) restore(*state);
     } else {
@@ -103,6 +103,7 @@ class Run {
 
  private:
   std::filesystem::path weights_file() const { return options_.output / "model.safetensors"; }
+  std::filesystem::path log_file() const { return options_.output / "log.csv"; }
   bool stopped() const { return options_.stop != nullptr && options_.stop->load(); }
 
   at::Tensor loss_of_step() {
@@ -158,7 +159,7 @@ class Run {
     state.tensors.add("loss_sum", at::scalar_tensor(loss_sum_, at::kDouble));
     files_.save(state);
     saved_step_ = step_;
-    write_file(options_.output / "log.csv", history_);
+    write_file(log_file(), history_);
     average_.swap();
     save_weights(task_.module(), weights_file());
     average_.swap();
