@@ -19,14 +19,16 @@ at::Tensor lengthened(const at::Tensor& rows, int64_t length) {
   return at::cat({rows, at::zeros(sizes, rows.options())});
 }
 
-// Rows of different lengths → [rows,longest], −100 behind each.
-at::Tensor padded(const std::vector<std::vector<int64_t>>& rows) {
-  size_t longest = 0;
-  for (const auto& row : rows) longest = std::max(longest, row.size());
-  const auto result = at::full({std::ssize(rows), static_cast<int64_t>(longest)}, -100, at::kLong);
+using Tokens = std::vector<int64_t>;
+
+// Rows of different lengths → [rows,longest], `behind` behind each.
+at::Tensor padded(const std::vector<Tokens>& rows, int64_t behind) {
+  size_t longest = 1;
+  for (const Tokens& row : rows) longest = std::max(longest, row.size());
+  const auto result = at::full({std::ssize(rows), static_cast<int64_t>(longest)}, behind, at::kLong);
   for (int64_t i = 0; i < std::ssize(rows); ++i) {
-    const auto row = at::tensor(rows[static_cast<size_t>(i)], at::kLong);
-    result[i].narrow(0, 0, row.size(0)).copy_(row);
+    const Tokens& row = rows[static_cast<size_t>(i)];
+    result[i].narrow(0, 0, std::ssize(row)).copy_(at::tensor(row, at::kLong));
   }
   return result;
 }
@@ -34,17 +36,12 @@ at::Tensor padded(const std::vector<std::vector<int64_t>>& rows) {
 }  // namespace
 
 TeacherTokens teacher_tokens(const std::vector<std::vector<int64_t>>& rows, const CaptionTokens& tokens) {
-  size_t longest = 2;
-  for (const auto& row : rows) longest = std::max(longest, row.size());
-  const auto shape = std::array{std::ssize(rows), static_cast<int64_t>(longest) - 1};
-  auto inputs = at::full(shape, tokens.pad, at::kLong), targets = at::full(shape, -100, at::kLong);
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const int64_t count = std::ssize(rows[i]) - 1;
-    const auto row = at::tensor(rows[i], at::kLong);
-    inputs[static_cast<int64_t>(i)].narrow(0, 0, count).copy_(row.narrow(0, 0, count));
-    targets[static_cast<int64_t>(i)].narrow(0, 0, count).copy_(row.narrow(0, 1, count));
+  std::vector<Tokens> inputs, targets;
+  for (const Tokens& row : rows) {
+    inputs.emplace_back(row.begin(), row.end() - 1);
+    targets.emplace_back(row.begin() + 1, row.end());
   }
-  return {.tokens = inputs, .targets = targets};
+  return {.tokens = padded(inputs, tokens.pad), .targets = padded(targets, -100)};
 }
 
 CaptionBatches::CaptionBatches(const CaptionDataset& data, const Tokenizer& tokenizer, const Options& options)
@@ -129,7 +126,7 @@ CaptionBatch CaptionBatches::get(int64_t step) {
   batch.guided = at::stack(guided);
   batch.guide = at::stack(guide);
   batch.phrase_at = at::stack(phrase_at);
-  batch.phrases = padded(phrases);
+  batch.phrases = padded(phrases, -100);
   return batch;
 }
 

@@ -87,9 +87,9 @@ class Captioning : public TrainingTask {
     if (options_.loss.self_critical) return reward_loss(images, batch, step);
 
     const auto features = features_of(images);
-    auto loss = word_loss(memory_of(features), batch, step);
-    if (options_.loss.place_words > 0)
-      loss = loss + options_.loss.place_words * at_places_loss(memory_of(features), batch);
+    const auto memory = memory_of(features);
+    auto loss = word_loss(memory, batch, step);
+    if (options_.loss.place_words > 0) loss = loss + options_.loss.place_words * at_places_loss(memory, batch);
     if (options_.loss.labels == 0) return loss;
     const LabelTargets targets = {batch.labels.present.to(device), batch.labels.places.to(device)};
     return loss + options_.loss.labels * label_loss(encoder_, features, targets, options_.loss.place_share);
