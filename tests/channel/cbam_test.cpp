@@ -207,7 +207,7 @@ TEST(Cbam, ClonesAndMoves) {
        {CbamArrangement::channel_then_spatial, CbamArrangement::channel, CbamArrangement::spatial}) {
     Cbam layer({.channels = 8, .arrangement = arrangement});
     layer->eval();
-    const auto x = at::randn({1, 8, 4, 4});
+    const auto x = at::randn({16, 8, 4, 4});  // some of them wake the one hidden unit
     const auto copy = std::dynamic_pointer_cast<CbamImpl>(layer->clone());
     EXPECT_TRUE(at::equal(copy->forward(x), layer->forward(x)));
     {

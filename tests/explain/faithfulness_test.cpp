@@ -89,6 +89,25 @@ TEST(Faithfulness, TakesThePixelsOfTheHottestShareAway) {
   EXPECT_EQ(model.largest_batch, 2);
 }
 
+// A map that names one cell and says nothing of the rest is no better or worse for where the rest lies.
+TEST(Faithfulness, EqualHeatFavoursNoSideOfThePicture) {
+  CornerImpl model;
+  const auto x = at::ones({1, 3, 32, 32});
+  const auto area_of = [&](const at::Tensor& heat) {
+    return faithfulness(model, x, heat, 1, {.steps = 16, .blur = 1e-3}).deletion_area;
+  };
+  const auto flat = at::zeros({16, 16});
+  // What the network sees goes at the pace of the whole picture: after a share s of it the mean is 1−s.
+  double even = (sigmoid(4) + sigmoid(0)) / 2;
+  for (int64_t step = 1; step < 16; ++step) even += sigmoid(4 * (1 - static_cast<double>(step) / 16));
+  EXPECT_NEAR(area_of(flat), even / 16, 0.05);  // 0.83; from the top down it would be 0.67
+  auto hot = flat.clone();
+  hot[15][15] = 1;  // which it does not see
+  EXPECT_NEAR(area_of(hot), area_of(flat), 0.01);
+  hot.slice(0, 0, 8).slice(1, 0, 8) = 1;
+  EXPECT_LT(area_of(hot), area_of(flat) - 0.1);
+}
+
 TEST(Faithfulness, InsertionStartsFromTheBlurredPicture) {
   CornerImpl model;
   at::manual_seed(9);

@@ -234,12 +234,14 @@ def test_dinov2_at_other_sizes_is_that_of_transformers(tool, kind, size):
     """Which resamples the position table with another kernel than timm, without registers."""
     make, subject, _, _ = HUGGINGFACE[kind]
     peer = randomised(make())
+    nn.init.normal_(peer.base_model.embeddings.position_embeddings)  # as large as the patches: the kernel counts
     x = images(2, 3, *size)
     with torch.no_grad():
         theirs = peer(x).logits
     assert relative_error(tool.run(subject, peer, x)["logits"], theirs) < 1e-4
     if kind == "dinov2":
-        assert relative_error(tool.run({**subject, "resampling": "antialiased"}, peer, x)["logits"], theirs) > 3e-4
+        timms = tool.run({**subject, "resampling": "antialiased"}, peer, x)["logits"]
+        assert (timms - theirs).abs().max() > 1e-2 * theirs.abs().max()
 
 
 @pytest.mark.parametrize("kind", ["clip", "siglip"])

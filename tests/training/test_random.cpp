@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <set>
+
+#include <ATen/Context.h>
 
 namespace fovea {
 namespace {
@@ -17,6 +20,12 @@ TEST(Random, DependsOnBothKeysAlone) {
   EXPECT_NE(first, other_key.next());
   EXPECT_NE(first, other_stream.next());
   EXPECT_NE(first, exchanged.next());
+}
+
+// tests/support/seeded.cpp, for every program of tests.
+TEST(Random, OfLibTorchBeginsAtTheSamePlaceInEveryTest) {
+  const char* seed = std::getenv("FOVEA_SEED");
+  EXPECT_EQ(at::globalContext().defaultGenerator(at::kCPU).current_seed(), seed ? std::strtoull(seed, nullptr, 10) : 0);
 }
 
 TEST(Random, IsUniform) {

@@ -14,6 +14,8 @@
 namespace fovea {
 namespace {
 
+constexpr uint64_t kSeedOfEqualHeat = 0;  // one order for all maps of a size
+
 // Along one dimension of [1,C,h,w], borders mirrored.
 at::Tensor blur_along(const at::Tensor& x, int64_t dim, double sigma) {
   const int64_t radius = std::min<int64_t>(static_cast<int64_t>(std::ceil(3 * sigma)), x.size(dim) - 1);
@@ -28,12 +30,20 @@ at::Tensor blur_along(const at::Tensor& x, int64_t dim, double sigma) {
   return at::conv2d(padded, weight, at::Tensor(), step, no_padding, step, x.size(1));
 }
 
-// Which step takes each pixel: int64 [h,w], 0 for the hottest share of them.
+// Which step takes each pixel: int64 [h,w], 0 for the hottest share of them. Equal heat goes as a second map says,
+// whose cells are drawn: in row order a map that is 0 nearly everywhere would take the picture away from the top down,
+// which leaves the rest in one piece and is gentler than any order of places.
 at::Tensor step_of_pixels(const at::Tensor& heat, int64_t height, int64_t width, int64_t steps) {
-  const auto fine =
-      at::upsample_bilinear2d(heat.to(at::kCPU, at::kFloat).unsqueeze(0).unsqueeze(0), {height, width}, false)
-          .flatten();
-  const auto order = at::argsort(fine, /*stable=*/true, /*dim=*/0, /*descending=*/true);
+  const auto fine = [&](const at::Tensor& map) {
+    return at::upsample_bilinear2d(map.to(at::kCPU, at::kFloat).unsqueeze(0).unsqueeze(0), {height, width}, false)
+        .flatten();
+  };
+  const auto hottest_first = [](const at::Tensor& values) {
+    return at::argsort(values, /*stable=*/true, /*dim=*/0, /*descending=*/true);
+  };
+  const auto drawn = at::rand(heat.sizes(), at::make_generator<at::CPUGeneratorImpl>(kSeedOfEqualHeat), at::kFloat);
+  const auto among_equals = hottest_first(fine(drawn));
+  const auto order = among_equals.index_select(0, hottest_first(fine(heat).index_select(0, among_equals)));
   const auto ranks = at::empty_like(order).scatter_(0, order, at::arange(order.size(0), at::kLong));
   return (ranks * steps).div(order.size(0), "floor").view({height, width});
 }

@@ -26,8 +26,9 @@ struct Faithfulness {
   double insertion_area = 0;      // large is faithful
 };
 
-// x [1,3,h,w], normalised, on the model's device; heat [h',w'], resampled bilinearly to h×w. Equal heat counts in row
-// order. Throws Error(usage) for options that are not positive and a class that the model has not.
+// x [1,3,h,w], normalised, on the model's device; heat [h',w'], resampled bilinearly to h×w. Places of
+// equal heat go in an order drawn once for all maps of that size. Throws Error(usage) for options that are not positive
+// and a class that the model has not.
 Faithfulness faithfulness(ImageModel& model, const at::Tensor& x, const at::Tensor& heat, int64_t target,
                           const FaithfulnessOptions& options = {});
 
