@@ -63,9 +63,9 @@ struct Place {
   int64_t y = 0;
 };
 
-// In steps of two pixels, which a network learns faster.
+// In steps of four pixels, those of ViT's patches: with any seed each network learns it.
 Place anywhere() {
-  const auto drawn = 2 * at::randint((kPictureSide - kSignSide) / 2 + 1, {2}, at::kLong);
+  const auto drawn = 4 * at::randint((kPictureSide - kSignSide) / 4 + 1, {2}, at::kLong);
   return {drawn[0].item<int64_t>(), drawn[1].item<int64_t>()};
 }
 
@@ -184,7 +184,6 @@ class Watermark : public ::testing::TestWithParam<Subject> {};
 
 TEST_P(Watermark, IsRankedFirstByTheBestMethod) {
   const Subject subject = GetParam();
-  at::manual_seed(11);
   const NamedModel network = create_model(subject.model, {.num_classes = 2});
   static const Pictures training = draw_scenes(scenes::Split::train, kTraining);
   static const Pictures testing = draw_scenes(scenes::Split::test, kTested);
@@ -207,7 +206,7 @@ TEST_P(Watermark, IsRankedFirstByTheBestMethod) {
 }
 
 std::vector<Subject> subjects() {
-  std::vector<Subject> chosen = {{"fovea_seresnet_fashion", "gradcam", 80}, {"fovea_vit_fashion", "relevance", 160}};
+  std::vector<Subject> chosen = {{"fovea_seresnet_fashion", "gradcam", 80}, {"fovea_vit_fashion", "relevance", 240}};
   if (std::getenv("FOVEA_FULL") != nullptr) {
     chosen.push_back({"fovea_cbamresnet_fashion", "gradcam", 80});
     chosen.push_back({"fovea_swin_fashion", "rollout", 400});
