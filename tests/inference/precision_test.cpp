@@ -2,14 +2,20 @@
 #include <ATen/autocast_mode.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+
 #include "fovea/tests/inference/precision_layers.h"
 #include "fovea/tests/support/tolerance.h"
 
 namespace fovea::testing {
 namespace {
 
+constexpr int kDraws = 5;  // of weights and inputs, all else alike
+
 std::vector<LayerCall> all_layers() {
-  at::manual_seed(1);
   std::vector<LayerCall> all;
   for (const auto& some : {scoring_layers(), scaling_layers(), placed_layers(), slot_layers()}) {
     all.insert(all.end(), some.begin(), some.end());
@@ -44,17 +50,56 @@ Results results_of(const LayerCall& call, at::ScalarType rounded, at::ScalarType
   return {output.detach(), at::cat(gradients)};
 }
 
+// Of one layer, an error a draw.
+struct Errors {
+  std::vector<double> output, gradients;
+  bool steady = true;
+};
+
+// By the layer's name; judge(call) gives what was got and what is right.
+template <typename Judge>
+std::map<std::string, Errors> errors_of_layers(const Judge& judge) {
+  std::map<std::string, Errors> all;
+  for (int draw = 0; draw < kDraws; ++draw) {
+    for (const auto& call : all_layers()) {
+      const std::optional<std::pair<Results, Results>> results = judge(call);
+      if (!results) continue;
+      const auto& [got, exact] = *results;
+      Errors& errors = all[call.name];
+      errors.output.push_back(relative_error(got.output, exact.output));
+      errors.gradients.push_back(relative_error(got.gradients, exact.gradients));
+      errors.steady = call.steady;
+    }
+  }
+  return all;
+}
+
+// The median: a rounding that moves a choice, or a value across the corner of a ReLU, gives another gradient, but
+// seldom.
+void expect_close(const std::map<std::string, Errors>& layers, at::ScalarType type) {
+  const auto median = [](std::vector<double> errors) {
+    for (const double error : errors) EXPECT_TRUE(std::isfinite(error));
+    std::ranges::sort(errors);
+    return errors[errors.size() / 2];
+  };
+  for (const auto& [name, errors] : layers) {
+    SCOPED_TRACE(name + " in " + toString(type));
+    EXPECT_LE(median(errors.output), 2 * tolerance(type));
+    EXPECT_LE(median(errors.gradients), errors.steady ? 3 * tolerance(type) : 1);
+  }
+}
+
 TEST(Precision, NarrowTypesAreAsCloseAsTheirDigits) {
   for (const auto type : {at::kBFloat16, at::kHalf}) {
-    for (const auto& call : all_layers()) {
-      if (!call.narrow) continue;
+    const auto layers = errors_of_layers([&](const LayerCall& call) -> std::optional<std::pair<Results, Results>> {
+      if (!call.narrow) return std::nullopt;
       if (call.module) call.module->to(at::kFloat);
-      SCOPED_TRACE(call.name + " in " + toString(type));
-      const Results got = results_of(call, type, type), exact = results_of(call, type, at::kDouble);
-      EXPECT_EQ(got.output.scalar_type(), type);
-      EXPECT_LE(relative_error(got.output, exact.output), 2 * tolerance(type));
-      EXPECT_LE(relative_error(got.gradients, exact.gradients), call.steady ? 3 * tolerance(type) : 1);
-    }
+      const Results got = results_of(call, type, type);
+      EXPECT_EQ(got.output.scalar_type(), type) << call.name;
+      return std::pair(got, results_of(call, type, at::kDouble));
+    });
+    EXPECT_GT(layers.size(), 60);
+    expect_close(layers, type);
   }
 }
 
@@ -68,18 +113,17 @@ class Autocast {
 };
 
 TEST(Precision, LayersRunUnderAutocast) {
-  for (const auto& call : all_layers()) {
-    SCOPED_TRACE(call.name);
+  const auto layers = errors_of_layers([](const LayerCall& call) {
     const Results exact = results_of(call, at::kFloat, at::kFloat);
     auto lowered = call;
     lowered.run = [&](const auto& in) {
       const Autocast lower;
       return call.run(in);
     };
-    const Results got = results_of(lowered, at::kFloat, at::kFloat);
-    EXPECT_LE(relative_error(got.output, exact.output), 2 * tolerance(at::kBFloat16));
-    EXPECT_LE(relative_error(got.gradients, exact.gradients), call.steady ? 3 * tolerance(at::kBFloat16) : 1);
-  }
+    return std::optional(std::pair(results_of(lowered, at::kFloat, at::kFloat), exact));
+  });
+  EXPECT_GT(layers.size(), 60);
+  expect_close(layers, at::kBFloat16);
 }
 
 // Sums over many tokens, and places beyond what a narrow type can count, must not suffer.
