@@ -249,7 +249,7 @@ double peak_of(const Where& where) {
   const int64_t side = where.device.is_cpu() ? 1024 : 8192;
   const auto x = where.draw({side, side}), weight = where.draw({side, side});
   Call product = [=] { return at::matmul(x, weight); };
-  if (where.device.is_cpu()) {
+  if (onednn::supports(weight)) {
     const auto packed = onednn::reorder_linear(weight, x.sizes());
     product = [=] { return onednn::linear(x, packed, {}, Activation::none); };
   }
