@@ -118,7 +118,7 @@ TEST(SqueezeExcite, RecordsItsGateAndNothingChanges) {
   }
   AttentionRecorder recorder(*model, {.gradients = true});  // of gates: the formula runs
   const auto y = model->forward(x);
-  EXPECT_LE(relative_error(y, plain), 1e-5);
+  EXPECT_LE(relative_error(y, plain), 1e-6);
   ASSERT_EQ(recorder.maps().size(), 1);
   const auto& map = recorder.maps()[0];
   EXPECT_EQ(map.path, "0");

@@ -42,7 +42,7 @@ TEST(Mixers, WhatIsReadDependsOnTheTokensOrNot) {
   EXPECT_GT(map_change(AttentionFree({.dim = 8})), 1e-3);
   Mamba mamba({.width = 8, .state = 4});
   mamba->dt_proj->weight.detach().normal_(0, 2);
-  EXPECT_GT(map_change(mamba), 1e-4);
+  EXPECT_GT(map_change(mamba), 1e-3);
   EXPECT_LE(map_change(S4({.width = 8, .state = 4})), 1e-7);
   EXPECT_LE(map_change(CausalConv1d({.in_channels = 8, .out_channels = 8, .kernel = 3})), 1e-7);
 }

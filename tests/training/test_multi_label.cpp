@@ -147,7 +147,7 @@ TEST(MultiLabelTraining, LearnsWhatIsThere) {
   const double before = evaluate_labels(*model, test, options.preprocess);
   const RunResult result = train_multi_label(*model, {.train = train, .test = &test}, options);
   ASSERT_EQ(result.figures.size(), 1u);
-  EXPECT_LT(before, 0.9);  // whatever it began with
+  EXPECT_LT(before, 0.7);
   EXPECT_GT(result.figures[0], 0.95);
   EXPECT_EQ(result.figures[0], evaluate_labels(*model, test, options.preprocess));
   EXPECT_EQ(contents(folder / "run/log.csv").substr(0, 31), "epoch,step,train_loss,test_map\n");
