@@ -4,13 +4,27 @@
 #include <ATen/core/Tensor.h>
 #include <fmt/format.h>
 
-#include <string>
-
 namespace fovea {
 
+// Becomes text where a message is written, and costs nothing in a check that holds. The tensor must outlive it.
+struct ShapeText {
+  const at::Tensor& tensor;
+};
+
 // "[2,197,768]", or "undefined".
-inline std::string shape_text(const at::Tensor& tensor) {
-  return tensor.defined() ? fmt::format("[{}]", fmt::join(tensor.sizes(), ",")) : "undefined";
+inline ShapeText shape_text(const at::Tensor& tensor) {
+  return {tensor};
 }
 
 }  // namespace fovea
+
+template <>
+struct fmt::formatter<fovea::ShapeText> {
+  constexpr auto parse(format_parse_context& context) { return context.begin(); }
+
+  template <typename Context>
+  auto format(const fovea::ShapeText& shape, Context& context) const {
+    if (!shape.tensor.defined()) return fmt::format_to(context.out(), "undefined");
+    return fmt::format_to(context.out(), "[{}]", fmt::join(shape.tensor.sizes(), ","));
+  }
+};

@@ -48,8 +48,8 @@ std::string resnet_of(const StateDict& checkpoint, const std::string& file) {
 // The matrix of this key.
 at::Tensor matrix(const StateDict& checkpoint, const char* key, const std::string& file) {
   const at::Tensor* tensor = checkpoint.find(key);
-  require(tensor != nullptr && tensor->dim() == 2, ErrorKind::data, "{}: expected a matrix {}, got {}", file, key,
-          tensor == nullptr ? "nothing" : shape_text(*tensor));
+  require(tensor != nullptr, ErrorKind::data, "{}: expected a matrix {}, got nothing", file, key);
+  require(tensor->dim() == 2, ErrorKind::data, "{}: expected a matrix {}, got {}", file, key, shape_text(*tensor));
   return *tensor;
 }
 

@@ -25,6 +25,10 @@ at::Tensor with_adjacent_columns(const at::Tensor& t) {
   return !t.defined() || t.stride(-1) == 1 || t.size(-1) == 1 ? t : t.contiguous();
 }
 
+at::Tensor in_type(const at::Tensor& t, at::ScalarType type) {
+  return !t.defined() || t.scalar_type() == type ? t : t.to(type);
+}
+
 namespace {
 
 int64_t stride_of(const at::Tensor& t, int64_t dim) {

@@ -16,6 +16,9 @@ at::ScalarType sum_type(const at::Tensor& t);
 // t itself where it is undefined or the values of its last dimension lie next to each other, else a copy.
 at::Tensor with_adjacent_columns(const at::Tensor& t);
 
+// t itself where it is undefined or of that type: even a conversion that does nothing passes LibTorch's dispatcher.
+at::Tensor in_type(const at::Tensor& t, at::ScalarType type);
+
 // [B,H,N,·] with adjacent columns; a dimension of one broadcasts. The tensor must outlive the view.
 kernels::View view(const at::Tensor& t);
 kernels::MutableView mutable_view(at::Tensor& t);

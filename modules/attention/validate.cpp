@@ -1,7 +1,9 @@
 #include <ATen/ATen.h>
+#include <fmt/ostream.h>
 
 #include <cmath>
 
+#include "fovea/modules/attention/kernel_tensors.h"
 #include "fovea/modules/attention/masks.h"
 #include "fovea/modules/attention/problem.h"
 #include "fovea/modules/autocast.h"
@@ -44,11 +46,12 @@ AttentionProblem validate(const at::Tensor& given_q, const at::Tensor& given_k, 
       ErrorKind::data, "attention: expected one floating type, got q {}, k {}, v {}", toString(q.scalar_type()),
       toString(k.scalar_type()), toString(v.scalar_type()));
   require(k.device() == q.device() && v.device() == q.device(), ErrorKind::data,
-          "attention: expected one device, got q {}, k {}, v {}", q.device().str(), k.device().str(), v.device().str());
+          "attention: expected one device, got q {}, k {}, v {}", fmt::streamed(q.device()), fmt::streamed(k.device()),
+          fmt::streamed(v.device()));
   for (const auto& [name, t] : {std::pair("mask", args.mask), {"key_lengths", args.key_lengths}, {"bias", args.bias}}) {
     if (!t.defined()) continue;
-    require(t.device() == q.device(), ErrorKind::data, "attention: {} is on {}, q on {}", name, t.device().str(),
-            q.device().str());
+    require(t.device() == q.device(), ErrorKind::data, "attention: {} is on {}, q on {}", name,
+            fmt::streamed(t.device()), fmt::streamed(q.device()));
   }
   require(args.dropout >= 0 && args.dropout < 1, ErrorKind::usage, "attention: dropout {} does not lie in [0,1)",
           args.dropout);
@@ -76,7 +79,7 @@ AttentionProblem validate(const at::Tensor& given_q, const at::Tensor& given_k, 
     require(at::isFloatingType(args.bias.scalar_type()), ErrorKind::data,
             "attention: bias {} has type {}, expected floating", shape_text(args.bias),
             toString(args.bias.scalar_type()));
-    problem.bias = four_dimensions("bias", args.bias, 0, scores).to(q.scalar_type());
+    problem.bias = kernel_tensors::in_type(four_dimensions("bias", args.bias, 0, scores), q.scalar_type());
   }
   if (args.position != nullptr) {
     // Weights of the places may be wider than q: under autocast, or left in float32.

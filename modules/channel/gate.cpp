@@ -1,6 +1,7 @@
 #include "fovea/modules/channel/gate.h"
 
 #include <ATen/ATen.h>
+#include <fmt/ostream.h>
 
 #include "fovea/modules/autocast.h"
 #include "fovea/modules/error.h"
@@ -65,8 +66,8 @@ at::Tensor scaled(const torch::nn::Module* module, MapKind kind, const at::Tenso
 void check_weight(const char* function, const char* name, const at::Tensor& weight, const at::Tensor& x) {
   require(weight.scalar_type() == x.scalar_type(), ErrorKind::data, "{}: x is {} but {} is {}", function,
           c10::toString(x.scalar_type()), name, c10::toString(weight.scalar_type()));
-  require(weight.device() == x.device(), ErrorKind::data, "{}: x is on {} but {} is on {}", function, x.device().str(),
-          name, weight.device().str());
+  require(weight.device() == x.device(), ErrorKind::data, "{}: x is on {} but {} is on {}", function,
+          fmt::streamed(x.device()), name, fmt::streamed(weight.device()));
 }
 
 void check_mlp(const char* function, const SqueezeMlp& mlp, const at::Tensor& x) {

@@ -1,11 +1,13 @@
 #include "fovea/modules/window/window_attention.h"
 
 #include <ATen/ATen.h>
+#include <fmt/ostream.h>
 
 #include <cmath>
 
 #include "fovea/modules/attention/backend.h"
 #include "fovea/modules/attention/heads.h"
+#include "fovea/modules/attention/kernel_tensors.h"
 #include "fovea/modules/attention/recorder.h"
 #include "fovea/modules/autocast.h"
 #include "fovea/modules/error.h"
@@ -38,7 +40,7 @@ void check_floating(const char* name, const at::Tensor& t, const at::Tensor& qkv
   require(at::isFloatingType(t.scalar_type()), ErrorKind::data,
           "window_attention: {} {} has type {}, expected floating", name, shape_text(t), toString(t.scalar_type()));
   require(t.device() == qkv.device(), ErrorKind::data, "window_attention: {} is on {}, qkv on {}", name,
-          t.device().str(), qkv.device().str());
+          fmt::streamed(t.device()), fmt::streamed(qkv.device()));
 }
 
 void check_shapes(const at::Tensor& qkv, const WindowArgs& args, const WindowLayout& layout) {
@@ -89,7 +91,7 @@ WindowProblem validate(const at::Tensor& qkv, const WindowArgs& args) {
   problem.bias_table = args.bias_table;
   problem.bias_index = args.bias_index;
   problem.bias = args.bias;
-  problem.pad_row = args.pad_row.defined() ? args.pad_row.to(qkv.scalar_type()) : args.pad_row;
+  problem.pad_row = kernel_tensors::in_type(args.pad_row, qkv.scalar_type());
   problem.dropout = args.dropout;
   return problem;
 }

@@ -52,8 +52,8 @@ std::string window_kernel_refuses(const WindowProblem& p, int64_t most_width) {
 WindowProblem in_one_type(const WindowProblem& given) {
   WindowProblem p = given;
   const auto type = p.qkv.scalar_type();
-  if (p.bias_table.defined()) p.bias_table = p.bias_table.to(type);
-  if (p.bias.defined()) p.bias = p.bias.to(type);
+  p.bias_table = kernel_tensors::in_type(p.bias_table, type);
+  p.bias = kernel_tensors::in_type(p.bias, type);
   return p;
 }
 
