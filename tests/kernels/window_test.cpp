@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "fovea/modules/attention/cpu_runtime.h"
+#include "fovea/modules/kernels/cpu/window.h"
 #include "fovea/modules/window/window_attention.h"
 #include "fovea/tests/kernels/cases.h"
 #include "fovea/tests/support/gradcheck.h"
@@ -163,6 +165,19 @@ TEST(WindowKernel, AllocatesNothingButItsOutput) {
   window_attention(qkv.narrow(0, 0, 1), args);  // working memory of the threads, which they keep
   const double most = most_memory_of([&] { window_attention(qkv, args); });
   EXPECT_LT(most, 1.2 * static_cast<double>(qkv.nbytes()) / 3);
+}
+
+// The layer turns an empty batch away before; whoever calls the kernel itself gets nothing done, and no crash.
+TEST(WindowKernel, EmptyBatchWritesNothing) {
+  const auto qkv = at::randn({8, 8, 3 * 2 * 32});
+  kernels::WindowCall call{.batch = 0, .height = 8, .width = 8, .window_height = 7, .window_width = 7, .heads = 2};
+  call.head_width = 32;
+  call.qkv = qkv.const_data_ptr();
+  call.token_stride = qkv.stride(1);
+  call.row_stride = qkv.stride(0);
+  float untouched = 7;
+  kernels::window_forward(call, &untouched, cpu::runtime());
+  EXPECT_EQ(untouched, 7);
 }
 
 TEST(WindowKernel, SaysWhyItRefuses) {
