@@ -1,7 +1,7 @@
 """The table of slots in docs/modules.md: one small ResNet, every attention of its blocks, three seeds each.
 
-    modules_table.py --results FILE.json [--names none,se,…] [--seeds 3] [--train 8000] [--test 2000] [--epochs 1]
-                     [--pairs 3] [--minutes M] [--write]
+    modules_table.py --results FILE.json [--names none,se,…] [--seeds 3] [--train 8000] [--test 2000] [--epochs 2]
+                     [--step 32] [--pairs 3] [--minutes M] [--write]
 
 Trains `fovea_seresnet_fashion` on the first pictures of Fashion-MNIST with each slot (`fovea train --attention NAME`) on
 one thread, measures the forward pass against the network without attention, alternated, and counts parameters and
@@ -38,8 +38,9 @@ def first_pictures(folder, counts):
 def train(name, seed, args, data, folder):
     """Accuracy in %, or None where the loss is no number any more."""
     try:
-        out = run(BIN / "fovea", "train", "--data", data, "--model", "fovea_seresnet_fashion", "--attention", name, "--seed", seed,
-                  "--epochs", args.epochs, "--threads", 1, "--output", folder, "--force")
+        out = run(BIN / "fovea", "train", "--data", data, "--model", "fovea_seresnet_fashion", "--attention", name,
+                  "--seed", seed, "--epochs", args.epochs, "--batch-size", args.step, "--threads", 1, "--output", folder,
+                  "--force")
     except subprocess.CalledProcessError as error:
         if error.returncode != NUMERIC:
             raise
@@ -100,9 +101,9 @@ def section(results, costs):
     text = f"""{HEADING}
 
 The same small ResNet (`fovea_seresnet_fashion`, three blocks) with each slot; passes over the first {settings['train']:,}
-training pictures: {settings['epochs']}; right answers among the first {settings['test']:,} test pictures, mean and standard deviation over
-seeds (here {seeds}), which differ in start and order. So short a run tells how a slot starts to learn, not where it ends;
-differences below the deviation say nothing. "Diverged": the loss became no number. Time is that of a forward pass of
+training pictures, {settings['step']} a step: {settings['epochs']}; right answers among the first {settings['test']:,} test
+pictures, mean and standard deviation over seeds (here {seeds}), which differ in start and order. So short a run tells how a
+slot starts to learn, not where it ends; differences below the deviation say nothing. "Diverged": the loss became no number. Time is that of a forward pass of
 {BATCH} pictures on one thread over the network without attention (`none`): the median of {settings['pairs']} alternated pairs, each
 the least of many runs. `tests/bench/modules_table.py` made it.
 
@@ -113,10 +114,10 @@ the least of many runs. `tests/bench/modules_table.py` made it.
 
 
 def main():
-    parser = table_parser(__doc__, "docs/modules.md", seeds=3, train=8000, test=2000, epochs=1, pairs=3)
+    parser = table_parser(__doc__, "docs/modules.md", seeds=3, train=8000, test=2000, epochs=2, step=32, pairs=3)
     parser.add_argument("--names", help="of the slots (all)")
     args = parser.parse_args()
-    settings = {key: getattr(args, key) for key in ("seeds", "train", "test", "epochs", "pairs")}
+    settings = {key: getattr(args, key) for key in ("seeds", "train", "test", "epochs", "step", "pairs")}
     results = Results(args.results, settings, ("accuracy", "ratio"))
     costs = json.loads(run(BIN / "network_cost", "slots"))
     names = args.names.split(",") if args.names else list(costs)

@@ -66,5 +66,5 @@ def test_it_goes_on_where_it_stopped_and_writes_its_section(tmp_path):
     once_more = table(tmp_path, "--write")
     assert once_more.stdout == "complete\n" and (tmp_path / "results.json").read_bytes() == before
     assert (tmp_path / "page.md").read_text() == page
-    other = table(tmp_path, "--epochs", "2")
+    other = table(tmp_path, "--epochs", "3")
     assert other.returncode == 1 and "was made with" in other.stderr
