@@ -57,6 +57,37 @@ INSTANTIATE_TEST_SUITE_P(Families, ExplainAll,
                          testing::Values("cbamresnet18", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"),
                          [](const auto& family) { return std::string(family.param).substr(0, 4); });
 
+// Each place of fovea_vit_scenes answers for itself, and the greatest answer counts.
+TEST(Answer, ComesFromThePlaceWithTheGreatestLogit) {
+  const NamedModel named = create_model("fovea_vit_scenes", {.num_classes = 5});
+  named.model->module().eval();
+  const auto x = at::randn({1, 3, 96, 64});
+  const Evidence evidence = gather_evidence(*named.model, x, {.recorder = {.gradients = true}, .target = 2});
+  const at::NoGradGuard no_grad;
+  const auto answers = named.model->classify(evidence.outputs.back().value);  // [1,places,classes]
+  const int64_t place = answers.select(-1, 2).argmax().item<int64_t>();
+  EXPECT_EQ(evidence.answer().argmax().item<int64_t>(), place);
+  EXPECT_EQ(evidence.answer().max().item<double>(), 1);
+  for (const char* method : {"gradient-rollout", "relevance"}) {
+    const auto heat = explain(*named.model, x, {.method = method, .target = 2}).heat;
+    const auto of_place = explain(*named.model, x, {.method = method, .query = place, .target = 2}).heat;
+    EXPECT_TRUE(at::allclose(heat.values, of_place.values, 1e-5, 1e-8)) << method;
+    EXPECT_EQ(heat.detail.substr(heat.detail.size() - 16), "rows that answer");
+  }
+}
+
+TEST(Answer, ComesFromAllPlacesAlikeBehindTheirMean) {
+  const auto answer = [](const char* name, const RecorderOptions& recorder) {
+    const NamedModel named = create_model(name, {.num_classes = 5});
+    named.model->module().eval();
+    return gather_evidence(*named.model, at::randn({1, 3, 64, 64}), {.recorder = recorder}).answer();
+  };
+  const auto even = answer("swin_tiny_patch4_window7_224", {.gradients = true});
+  EXPECT_TRUE(at::allclose(even, at::full({4}, 0.25, at::kDouble), 1e-6, 0));
+  EXPECT_FALSE(answer("swin_tiny_patch4_window7_224", {}).defined());
+  EXPECT_FALSE(answer("vit_tiny_patch16_224", {.gradients = true}).defined());
+}
+
 TEST(ExplainAllAlone, NeitherGoesBackNorKeepsOutputsWithoutNeed) {
   const NamedModel named = create_model("cbamresnet18", {.num_classes = 5});
   named.model->module().eval();

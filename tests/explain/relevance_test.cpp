@@ -43,6 +43,23 @@ TEST(Relevance, OfTheOnlyWindowWithAGradientLiesInThatWindow) {
   }
 }
 
+// A network without CLS may read a class from one place, or from some more than from others.
+TEST(Relevance, StartsFromTheTokensThatAnswer) {
+  const auto maps = window_maps();
+  const auto one = [](int64_t token) { return at::one_hot(at::tensor(token, at::kLong), 16).to(at::kDouble); };
+  const auto from_place = relevance(maps, {.answer = one(5), .image = 1});
+  EXPECT_TRUE(at::equal(from_place.values, relevance(maps, {.query = 5, .image = 1}).values));
+  EXPECT_EQ(from_place.detail, "rows that answer");
+  const auto mixed = relevance(maps, {.answer = 0.25 * one(5) + 0.75 * one(14), .image = 1}).values,
+             parts = 0.25 * from_place.values + 0.75 * relevance(maps, {.query = 14, .image = 1}).values;
+  EXPECT_TRUE(at::allclose(mixed, parts, 1e-6, 1e-9));
+  EXPECT_FALSE(at::allclose(mixed, relevance(maps, {.image = 1}).values, 1e-2, 1e-4));
+  EXPECT_TRUE(at::equal(rollout(maps, {.answer = one(5), .gradients = true}).values,
+                        rollout(maps, {.query = 5, .gradients = true}).values));
+  EXPECT_ERROR(relevance(maps, {.answer = at::ones({9}) / 9}), ErrorKind::data,
+               "relevance: 9 tokens answer, the last attention has 4x4");
+}
+
 TEST(Relevance, OfNoGradientIsNothing) {
   auto maps = window_maps();
   for (auto& map : maps) map.gradient.zero_();

@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "fovea/modules/error.h"
+#include "fovea/vision/explain/heat_map.h"
 
 namespace fovea {
 namespace {
@@ -38,6 +39,17 @@ std::vector<int64_t> targets_of(const at::Tensor& logits, std::optional<int64_t>
 }
 
 }  // namespace
+
+at::Tensor Evidence::answer() const {
+  const LayerOutput& features = outputs.back();
+  const AttentionMap& last = select_map(maps, MapKind::tokens, "");
+  const bool same_places = features.grid.height == last.grid.height && features.grid.width == last.grid.width;
+  if (!features.gradient.defined() || features.grid.prefix > 0 || !same_places) return {};
+  const at::Tensor own = features.gradient[0].to(at::kCPU, at::kDouble).abs();
+  const at::Tensor places = own.sum(features.channel_dim == 1 ? 0 : -1).flatten();
+  const at::Tensor total = places.sum();
+  return total.item<double>() > 0 ? places / total : at::Tensor();
+}
 
 Evidence gather_evidence(ImageModel& model, const at::Tensor& x, const EvidenceOptions& options) {
   const bool differentiate = options.recorder.gradients;

@@ -23,6 +23,12 @@ struct Evidence {
   std::vector<int64_t> targets;      // the class of each image
   std::vector<AttentionMap> maps;    // gradients filled where recorder.gradients
   std::vector<LayerOutput> outputs;  // those asked for, then "features", what forward_features gave
+
+  // What part of the first image's logit was read from each place of the features, [h·w] with a sum of 1: |∂logit| over
+  // the channels. Equal parts behind a mean of places, one place behind the greatest of them. Undefined without
+  // gradients, where none reaches the features, or where these have prefix tokens or other places than the last
+  // attention. Throws Error(usage) where no layer attends.
+  at::Tensor answer() const;
 };
 
 // x [B,3,h,w], normalised, on the model's device and in its type. Where recorder.gradients, Σ_b logits[b, target_b]

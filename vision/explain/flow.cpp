@@ -61,12 +61,23 @@ bool merged(const TokenGrid& coarse, const TokenGrid& fine) {
          coarse.width == (fine.width + 1) / 2;
 }
 
-at::Tensor start_row(const TokenGrid& grid, std::optional<int64_t> query) {
+struct Start {
+  at::Tensor row;
+  std::string name;
+};
+
+Start start_of(const TokenGrid& grid, const FlowOptions& options) {
   const int64_t tokens = grid.prefix + grid.height * grid.width;
-  if (!query && grid.prefix == 0) return at::full({tokens}, 1.0 / static_cast<double>(tokens), at::kDouble);
-  at::Tensor row = at::zeros({tokens}, at::kDouble);
-  row[query.value_or(0)] = 1;
-  return row;
+  if (options.query || grid.prefix > 0) {
+    at::Tensor row = at::zeros({tokens}, at::kDouble);
+    row[options.query.value_or(0)] = 1;
+    return {row, options.query ? fmt::format("row of token {}", *options.query) : "CLS row"};
+  }
+  if (!options.answer.defined())
+    return {at::full({tokens}, 1.0 / static_cast<double>(tokens), at::kDouble), "mean of queries"};
+  require(options.answer.numel() == tokens, ErrorKind::data, "{}: {} tokens answer, the last attention has {}x{}",
+          options.method, options.answer.numel(), grid.height, grid.width);
+  return {options.answer.detach().flatten().to(at::kCPU, at::kDouble), "rows that answer"};
 }
 
 }  // namespace
@@ -88,8 +99,8 @@ Flow follow_back(const std::vector<AttentionMap>& maps,
   require(!options.query || (*options.query >= 0 && *options.query < tokens), ErrorKind::usage,
           "query {}: {} has tokens 0…{}", options.query.value_or(0), last.path, tokens - 1);
 
-  Flow flow{.row = start_row(last.grid, options.query)};
-  flow.direct = flow.row;
+  const Start start = start_of(last.grid, options);
+  Flow flow{.row = start.row, .direct = start.row, .start = start.name};
   const AttentionMap* behind = &last;
   TokenGrid grid = last.grid;
   for (const AttentionMap* map = &last; map >= maps.data(); --map) {
@@ -111,9 +122,6 @@ Flow follow_back(const std::vector<AttentionMap>& maps,
   for (at::Tensor* row : {&flow.row, &flow.direct}) {
     *row = row->slice(0, grid.prefix).view({grid.height, grid.width}).contiguous();
   }
-  flow.start = options.query          ? fmt::format("row of token {}", *options.query)
-               : last.grid.prefix > 0 ? std::string("CLS row")
-                                      : std::string("mean of queries");
   return flow;
 }
 

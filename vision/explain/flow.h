@@ -20,7 +20,9 @@ namespace fovea {
 struct FlowOptions {
   const char* method = "";            // for messages
   std::optional<int64_t> query = {};  // the token to start from, prefix tokens counted first, on the last grid; unless
-                                      // given CLS, or all tokens in equal parts where there is no prefix
+                                      // given CLS, or `answer` where there is no prefix
+  at::Tensor answer = {};             // [h·w] of the last grid, sums to 1: what part of the answer each token gave;
+                                      // undefined: equal parts
   int64_t image = 0;                  // index in the batch
   bool normalise = true;              // rows of M sum to 1
   std::string from = {};              // see select_map: the last layer to count; the last of all unless given
@@ -30,12 +32,12 @@ struct Flow {
   at::Tensor row;     // [h,w] float64 on the CPU, of the first layer's grid, prefix tokens dropped
   at::Tensor direct;  // the same of the identities alone: what a token keeps of itself
   int64_t layers = 0;
-  std::string start;  // "CLS row", "mean of queries", "row of token 5"
+  std::string start;  // "CLS row", "mean of queries", "rows that answer", "row of token 5"
 };
 
 // `fuse` makes A of one image: weights [H,N,N] → [N,N], or of windows [windows,H,W²,W²] → [windows,W²,W²].
 // Throws Error(usage) where the maps hold no token attention, lack rows, or have no such image or query; Error(data)
-// where the tokens of two layers have nothing to do with each other.
+// where the tokens of two layers, or of the last and the answer, have nothing to do with each other.
 Flow follow_back(const std::vector<AttentionMap>& maps,
                  const std::function<at::Tensor(const AttentionMap&, const at::Tensor& weights)>& fuse,
                  const FlowOptions& options);

@@ -64,7 +64,7 @@ const std::vector<Row>& rows() {
         .target = true},
        Needs::rows,
        [](const Evidence& e, const ExplainOptions& o) {
-         return rollout(e.maps, {.head = o.head, .query = o.query, .gradients = true});
+         return rollout(e.maps, {.head = o.head, .query = o.query, .answer = e.answer(), .gradients = true});
        }},
       {{.name = "gradient-attention",
         .summary = "one layer's attention weighed by its gradient",
@@ -78,7 +78,9 @@ const std::vector<Row>& rows() {
        }},
       {{.name = "relevance", .summary = "Chefer's relevance through all layers", .query = true, .target = true},
        Needs::rows,
-       [](const Evidence& e, const ExplainOptions& o) { return relevance(e.maps, {.query = o.query}); }},
+       [](const Evidence& e, const ExplainOptions& o) {
+         return relevance(e.maps, {.query = o.query, .answer = e.answer()});
+       }},
       {{.name = "gradcam", .summary = "features weighed by their mean gradient", .layer = true, .target = true},
        Needs::outputs,
        cam<CamKind::grad_cam>},

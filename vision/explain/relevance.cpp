@@ -16,8 +16,12 @@ HeatMap relevance(const std::vector<AttentionMap>& maps, const RelevanceOptions&
   const auto fuse = [&](const AttentionMap& map, const at::Tensor&) {
     return gradient_attention(map, options.image).mean(-3);
   };
-  const Flow flow = follow_back(
-      maps, fuse, {.method = "relevance", .query = options.query, .image = options.image, .normalise = false});
+  const Flow flow = follow_back(maps, fuse,
+                                {.method = "relevance",
+                                 .query = options.query,
+                                 .answer = options.answer,
+                                 .image = options.image,
+                                 .normalise = false});
   return {.values = (flow.row - flow.direct).to(at::kFloat),
           .method = "relevance",
           .layer = fmt::format("{} layers", flow.layers),

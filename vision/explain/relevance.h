@@ -14,6 +14,7 @@ namespace fovea {
 
 struct RelevanceOptions {
   std::optional<int64_t> query = {};  // as in RolloutOptions
+  at::Tensor answer = {};             // as in FlowOptions
   int64_t image = 0;                  // index in the batch
 };
 
@@ -21,8 +22,9 @@ struct RelevanceOptions {
 // Throws Error(usage) when the map carries no gradient (RecorderOptions::gradients, then backward).
 at::Tensor gradient_attention(const AttentionMap& map, int64_t image);
 
-// R ← R + Ā·R from the first layer to the last, Ā the mean over heads of gradient_attention; the row of CLS (or the
-// mean of all rows where there is no prefix), without what tokens keep of themselves → [h,w] of the first layer's grid.
+// R ← R + Ā·R from the first layer to the last, Ā the mean over heads of gradient_attention; the row of CLS (where
+// there is no prefix the mean of all rows, weighed by `answer`), without what tokens keep of themselves → [h,w] of the
+// first layer's grid.
 // In Swin the same along windows and merged patches (flow.h); the published method stops at plain transformers.
 // `maps` hold all rows and gradients of every layer, first layer first. Throws as follow_back and gradient_attention
 // do.

@@ -55,7 +55,8 @@ HeatMap rollout(const std::vector<AttentionMap>& maps, const RolloutOptions& opt
     return discard_smallest(fuse_heads(map, own, options), options.discard);
   };
   const char* const method = options.gradients ? "gradient rollout" : "rollout";
-  const Flow flow = follow_back(maps, fuse, {.method = method, .query = options.query, .image = options.image});
+  const Flow flow = follow_back(
+      maps, fuse, {.method = method, .query = options.query, .answer = options.answer, .image = options.image});
   const int64_t heads = select_map(maps, MapKind::tokens, "").weights.size(1);
   const std::string detail = options.head ? fmt::format("head {}", *options.head)
                                           : fmt::format("{} of {} heads", fusion_name(options.fusion), heads);

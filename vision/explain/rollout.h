@@ -17,7 +17,8 @@ struct RolloutOptions {
   std::optional<int64_t> head = {};      // one head of every layer in place of their fusion, from 0
   double discard = 0.0;                  // share of the smallest weights of each layer set to 0, in [0,1)
   std::optional<int64_t> query = {};     // the token to follow, prefix tokens counted first; unless given CLS, or the
-                                         // mean of all tokens where there is no prefix
+                                         // mean of all tokens, weighed by `answer`, where there is no prefix
+  at::Tensor answer = {};                // as in FlowOptions
   int64_t image = 0;                     // index in the batch
   bool gradients = false;  // gradient rollout: max(0, A ⊙ ∂(logit)/∂A) in place of A; needs recorded gradients
 };
