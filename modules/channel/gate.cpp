@@ -3,8 +3,10 @@
 #include <ATen/ATen.h>
 #include <fmt/ostream.h>
 
+#include "fovea/modules/attention/backend.h"
 #include "fovea/modules/autocast.h"
 #include "fovea/modules/error.h"
+#include "fovea/modules/inference/thin_product.h"
 #include "fovea/modules/shape.h"
 
 namespace fovea {
@@ -13,9 +15,20 @@ at::Tensor apply_gate(const at::Tensor& scores, Gate gate) {
   return gate == Gate::sigmoid ? at::sigmoid(scores) : at::hardsigmoid(scores);
 }
 
+namespace {
+
+// weight [out,in] or [out,in,1,1]. Pooled channels are few rows, one for each image.
+at::Tensor layer_of(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  const thin::Factor factor{x, weight.flatten(1)};
+  if (thin::runs(factor) && !differentiates({bias})) return thin::product(factor, bias);
+  return at::linear(x, factor.weight, bias);
+}
+
+}  // namespace
+
 at::Tensor SqueezeMlp::operator()(const at::Tensor& pooled) const {
-  const auto squeezed = activate(at::linear(pooled, fc1_weight.flatten(1), fc1_bias), activation);  // [B,r]
-  return at::linear(squeezed, fc2_weight.flatten(1), fc2_bias);                                     // [B,C]
+  const auto squeezed = activate(layer_of(pooled, fc1_weight, fc1_bias), activation);  // [B,r]
+  return layer_of(squeezed, fc2_weight, fc2_bias);                                     // [B,C]
 }
 
 int64_t squeeze_width(int64_t channels, int64_t reduction, int64_t divisor) {

@@ -5,7 +5,9 @@
 
 #include "fovea/modules/attention/backend.h"
 #include "fovea/modules/attention/cpu_runtime.h"
+#include "fovea/modules/error.h"
 #include "fovea/modules/kernels/cpu/thin_product.h"
+#include "fovea/modules/shape.h"
 
 namespace fovea::thin {
 namespace {
@@ -38,12 +40,16 @@ bool runs(const Factor& f) {
 
 at::Tensor product(const Factor& factor, const at::Tensor& bias) {
   const auto x = as_rows(factor.x);
+  const int64_t outputs = factor.weight.size(0);
+  require(!bias.defined() || (bias.scalar_type() == x.scalar_type() && bias.numel() == outputs && bias.is_contiguous()),
+          ErrorKind::data, "linear: expected a bias {} of {} values, got {} {}", toString(x.scalar_type()), outputs,
+          bias.defined() ? toString(bias.scalar_type()) : "", shape_text(bias));
   auto shape = factor.x.sizes().vec();
-  shape.back() = factor.weight.size(0);
+  shape.back() = outputs;
   const auto y = at::empty(shape, x.options().requires_grad(false));
   kernels::thin_product({.type = kernel_tensors::number(x),
                          .rows = x.size(0),
-                         .outputs = factor.weight.size(0),
+                         .outputs = outputs,
                          .factors = {view(x, factor.weight)},
                          .biases = {kernel_tensors::data_of(bias)}},
                         y.data_ptr(), cpu::runtime());

@@ -16,7 +16,8 @@ struct Factor {
 // True where the kernel takes this: few rows on a CPU that it runs on, one type, and no autograd that follows.
 bool runs(const Factor& factor);
 
-// Σ x·Wᵀ + bias […,out], weights as they lie, each read once for all rows. `bias` may be undefined.
+// Σ x·Wᵀ + bias […,out], weights as they lie, each read once for all rows. `bias` may be undefined. Throws Error(data)
+// for one of another type or length.
 at::Tensor product(const Factor& factor, const at::Tensor& bias);
 
 struct LstmState {

@@ -34,7 +34,7 @@ int64_t context(const Map& m) {
 }
 
 const Row slots[] = {
-    {"se", [](const Map& m) { return 2 * m.C * (m.C / 16); }},
+    {"se", [](const Map& m) { return 2 * m.C * (m.C / 16); }, at::kHalf},
     {"ese", [](const Map& m) { return m.C * m.C; }},
     {"eca", [](const Map& m) { return m.C * 5; }},
     {"ceca", [](const Map& m) { return m.C * 5; }},
@@ -42,12 +42,12 @@ const Row slots[] = {
     {"ge", [](const Map& m) { return 2 * m.C * (m.C / 16); }},
     {"gc", context},
     {"gca", context},
-    {"cbam", cbam_both},
-    {"cbam_channel", cbam_channels},
+    {"cbam", cbam_both, at::kHalf},
+    {"cbam_channel", cbam_channels, at::kHalf},
     {"cbam_spatial", cbam_pixels},
-    {"cbam_reversed", cbam_both},
-    {"cbam_parallel", cbam_both},
-    {"lcbam", [](const Map& m) { return cbam_both(m) / 2; }},
+    {"cbam_reversed", cbam_both, at::kHalf},
+    {"cbam_parallel", cbam_both, at::kHalf},
+    {"lcbam", [](const Map& m) { return cbam_both(m) / 2; }, at::kHalf},
     {"bam",
      [](const Map& m) {
        const int64_t r = m.C / 16;

@@ -5,6 +5,7 @@
 #include <torch/nn/modules/container/sequential.h>
 
 #include "fovea/tests/channel/oracle.h"
+#include "fovea/tests/support/expect_error.h"
 #include "fovea/tests/support/gradcheck.h"
 #include "fovea/tests/support/tolerance.h"
 
@@ -30,6 +31,24 @@ TEST(SqueezeExcite, EqualsLoopsOnSeededShapes) {
     EXPECT_EQ(y.scalar_type(), c.type);
     EXPECT_LE(relative_error(y, oracle(x, weights, c.gate).output), tolerance(c.type)) << seed << ": " << c.name();
   }
+}
+
+// Without a graph the layers of a gate are products of few rows; autograd may still follow any one of their tensors.
+TEST(SqueezeMlp, IsFollowedFromEachOfItsTensors) {
+  at::manual_seed(2);
+  const auto x = at::randn({2, 24});
+  const SqueezeMlp mlp{at::randn({3, 24}), at::rand({3}), at::randn({24, 3, 1, 1}), at::randn({24})};
+  const auto expected =
+      at::linear(at::relu(at::linear(x, mlp.fc1_weight, mlp.fc1_bias)), mlp.fc2_weight.flatten(1), mlp.fc2_bias);
+  EXPECT_LE(relative_error(mlp(x), expected), tolerance(at::kFloat));
+  for (const at::Tensor& one : {x, mlp.fc1_weight, mlp.fc1_bias, mlp.fc2_weight, mlp.fc2_bias}) {
+    at::Tensor followed = one;
+    followed.requires_grad_(true);
+    EXPECT_TRUE(mlp(x).requires_grad()) << followed.sizes();
+    followed.requires_grad_(false);
+  }
+  EXPECT_ERROR((SqueezeMlp{mlp.fc1_weight, at::rand({3}, at::kDouble), mlp.fc2_weight}(x)), ErrorKind::data,
+               "linear: expected a bias Float of 3 values, got Double [3]");
 }
 
 TEST(SqueezeExcite, TakesMatricesAndKeepsChannelsLast) {
