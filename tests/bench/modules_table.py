@@ -101,11 +101,11 @@ def section(results, costs):
     text = f"""{HEADING}
 
 The same small ResNet (`fovea_seresnet_fashion`, three blocks) with each slot; passes over the first {settings['train']:,}
-training pictures, {settings['step']} a step: {settings['epochs']}; right answers among the first {settings['test']:,} test
-pictures, mean and standard deviation over seeds (here {seeds}), which differ in start and order. So short a run tells how a
-slot starts to learn, not where it ends; differences below the deviation say nothing. "Diverged": the loss became no number. Time is that of a forward pass of
-{BATCH} pictures on one thread over the network without attention (`none`): the median of {settings['pairs']} alternated pairs, each
-the least of many runs. `tests/bench/modules_table.py` made it.
+training pictures, {settings['step']} a step: {settings['epochs']}; right answers among the first {settings['test']:,} test pictures,
+mean and standard deviation over seeds (here {seeds}), which differ in start and order. So short a run tells how a slot starts
+to learn, not where it ends; differences below the deviation say nothing. "Diverged": the loss became no number. Time is that
+of a forward pass of {BATCH} pictures on one thread over the network without attention (`none`): the median of
+{settings['pairs']} alternated pairs, each the least of many runs. `tests/bench/modules_table.py` made it.
 
 | slot | accuracy, % | parameters | multiply-adds | time |
 |---|---|---|---|---|
