@@ -35,8 +35,9 @@ at::Tensor compute(Graph& graph, const at::Tensor& x, bool follow) {
   const auto leaf = [&](const at::Tensor& t) { return t.defined() && follow ? t.detach().requires_grad_() : t; };
   const auto gate = [&](const auto& layers, const Pooled& pooled) {
     const at::AutoGradMode mode(follow);
-    const auto narrow = [&](const at::Tensor& t) { return t.defined() ? t.to(x.scalar_type()) : t; };
-    return layers({narrow(pooled.mean), narrow(pooled.largest)}, graph.weights);
+    const auto type = x.scalar_type();
+    return layers({kernel_tensors::in_type(pooled.mean, type), kernel_tensors::in_type(pooled.largest, type)},
+                  graph.weights);
   };
   if (p.channel_gate) {
     const auto pooled = p.kernels.over_pixels(x, p.largest);

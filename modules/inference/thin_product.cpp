@@ -43,7 +43,7 @@ at::Tensor product(const Factor& factor, const at::Tensor& bias) {
   const int64_t outputs = factor.weight.size(0);
   require(!bias.defined() || (bias.scalar_type() == x.scalar_type() && bias.numel() == outputs && bias.is_contiguous()),
           ErrorKind::data, "linear: expected a bias {} of {} values, got {} {}", toString(x.scalar_type()), outputs,
-          bias.defined() ? toString(bias.scalar_type()) : "", shape_text(bias));
+          toString(bias.scalar_type()), shape_text(bias));
   auto shape = factor.x.sizes().vec();
   shape.back() = outputs;
   const auto y = at::empty(shape, x.options().requires_grad(false));

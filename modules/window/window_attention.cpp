@@ -141,7 +141,7 @@ WindowTables WindowProblem::tables() const {
 at::Tensor WindowProblem::complete_bias(const WindowTables& tables) const {
   const auto type = qkv.scalar_type();
   auto relative = bias_table.defined() ? relative_position_bias(bias_table, bias_index) : bias;
-  if (relative.defined()) relative = relative.to(type);
+  relative = kernel_tensors::in_type(relative, type);
   if (relative.defined() && relative.dim() == 4) return relative;
   const auto apart = tables.mask.defined() ? tables.mask.to(type).unsqueeze(1) : tables.mask;  // [windows,1,W²,W²]
   if (!relative.defined()) return apart.defined() ? apart.expand({-1, heads, -1, -1}) : apart;
