@@ -120,13 +120,11 @@ class BeamSearch {
     const auto before = at::empty({images_, beams_, 1}, at::kFloat);
     std::ranges::transform(running_, before.data_ptr<float>(), &Hypothesis::score);
     const auto sums = (scores + before).flatten(1);  // [B,beams·V]
-    at::Tensor values, places;
-    if (options_.sample) {
-      places = at::multinomial(at::softmax(sums, 1), count, false, generator_);
-      values = sums.gather(1, places);
-    } else {
-      std::tie(values, places) = sums.topk(count);
-    }
+    const auto drawn = [&] {
+      const auto places = at::multinomial(at::softmax(sums, 1), count, false, generator_);
+      return Best{sums.gather(1, places), places};
+    };
+    const auto [values, places] = options_.sample ? drawn() : best_of(sums, count);
     std::vector<Hypothesis> best;
     for (int64_t i = 0; i < images_ * count; ++i) {
       const int64_t image = i / count, place = places.const_data_ptr<int64_t>()[i], token = place % vocabulary;

@@ -30,8 +30,9 @@ void KeyValueCache::append(const at::Tensor& k, const at::Tensor& v) {
           shape_text(keys()), shape_text(values()));
   const int64_t length = length_ + k.size(2);
   if (length_ == 0) {
-    keys_ = k.clone();
-    values_ = v.clone();
+    // Head by head: a step reads each head's keys as one stream.
+    keys_ = k.clone(at::MemoryFormat::Contiguous);
+    values_ = v.clone(at::MemoryFormat::Contiguous);
   } else {
     if (length > keys_.size(2)) {
       const int64_t room = std::max(length, 2 * keys_.size(2));

@@ -3,8 +3,9 @@
     caption_speed.py [--beams 1,4] [--dtypes float32,bfloat16] [--tokens 20] [--pairs 5] [--threads 2] [--markdown FILE]
 
 Every program alone in its process, alternated; medians of pairwise ratios. Both encode the image and write exactly so
-many tokens. A ratio is fovea's tokens a second over transformers'. The bound of a step is the time to read the decoder's
-weights once at the memory bandwidth measured here (the best of many sums over 1 GiB, with as many threads).
+many tokens. A ratio is fovea's tokens a second over transformers'. A step is a token after the first, which waits for the
+image; its bound is the time to read the decoder's weights once at the memory bandwidth measured right before and after
+(the mean of both, each the best of many sums over 1 GiB with as many threads). A share belongs to one run.
 """
 import argparse
 import json
@@ -81,6 +82,10 @@ def time_memory(args):
     print(json.dumps({"bytes_per_second": x.numel() * 4 / best}))
 
 
+def bandwidth(me):
+    return json.loads(run(*me, "--mode", "bandwidth"))["bytes_per_second"]
+
+
 def rows(args, folder):
     me = [sys.executable, __file__, "--threads", args.threads]
     run(*me, "--mode", "save", "--folder", folder)
@@ -88,22 +93,24 @@ def rows(args, folder):
     for dtype in args.dtypes.split(","):
         for beams in args.beams.split(","):
             common = ["--beams", beams, "--dtype", dtype, "--tokens", args.tokens]
-            pairs, bandwidths = [], []
+            pairs, bandwidths, bounds = [], [], []
             for _ in range(args.pairs):
+                before = bandwidth(me)
                 ours = json.loads(run(FOVEA, "bench", "caption", "--model", folder, *common, "--threads", args.threads,
                                       "--json"))
+                bandwidths.append((before + bandwidth(me)) / 2)
+                bounds.append(weights * (4 if dtype == "float32" else 2) / bandwidths[-1] * 1e3)
                 peer = json.loads(run(*me, "--mode", "time", "--folder", folder, *common))
-                bandwidths.append(json.loads(run(*me, "--mode", "bandwidth"))["bytes_per_second"])
                 pairs.append((ours, peer))
             ratios = sorted(peer["caption_ms"] / ours["caption_ms"] for ours, peer in pairs)
-            bandwidth = statistics.median(bandwidths)
-            bound = weights * (4 if dtype == "float32" else 2) / bandwidth * 1e3
-            step = statistics.median(ours["milliseconds_per_step"] for ours, _ in pairs)
+            steps = [ours["milliseconds_per_step"] for ours, _ in pairs]
+            shares = sorted(bound / step for bound, step in zip(bounds, steps))
             speed = statistics.median(ours["tokens_per_second"] for ours, _ in pairs)
             peer_speed = statistics.median(1e3 * args.tokens / peer["caption_ms"] for _, peer in pairs)
             yield [f"{dtype}, {'greedy' if beams == '1' else beams + ' beams'}", f"{speed:.1f}", f"{peer_speed:.1f}",
-                   f"{statistics.median(ratios):.2f}", f"{ratios[0]:.2f}–{ratios[-1]:.2f}", f"{step:.2f}", f"{bound:.2f}",
-                   f"{bound / step:.0%}", f"{bandwidth / 1e9:.1f}"]
+                   f"{statistics.median(ratios):.2f}", f"{ratios[0]:.2f}–{ratios[-1]:.2f}", f"{statistics.median(steps):.2f}",
+                   f"{statistics.median(bounds):.2f}", f"{statistics.median(shares):.0%}",
+                   f"{shares[0]:.0%}–{shares[-1]:.0%}", f"{min(bandwidths) / 1e9:.0f}–{max(bandwidths) / 1e9:.0f}"]
 
 
 def main():
@@ -125,7 +132,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         print_table(args, [f"{args.tokens} new tokens"],
                     ["case", "fovea tokens/s", "transformers tokens/s", "ratio (median)", "ratios", "step ms", "bound ms",
-                     "share of the bound", "memory GB/s"], rows(args, Path(folder)))
+                     "share of the bound (median)", "shares", "memory GB/s"], rows(args, Path(folder)))
 
 
 if __name__ == "__main__":

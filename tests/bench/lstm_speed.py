@@ -119,7 +119,7 @@ def rows(args, folder):
         for _ in range(args.pairs):
             ours = json.loads(run(FOVEA, "bench", "caption", "--model", models[decoder], *common, "--json"))
             peer = float(run(sys.executable, __file__, "--peer", "--decoders", decoder, *common))
-            pairs.append((ours["milliseconds_per_step"], peer))
+            pairs.append(((ours["caption_ms"] - ours["encode_ms"]) / args.tokens, peer))
         yield cells(ratio_row(f"{decoder}, {dtype}, {'greedy' if beams == '1' else beams + ' beams'}", pairs), digits=3)
 
 
