@@ -13,7 +13,7 @@ std::vector<ExplainMethod> methods_to_show(const Network& network) {
   const PreprocessOptions& size = network.info.preprocess;
   std::vector<ExplainMethod> methods = methods_for(*network.model, size.height, size.width);
   std::erase_if(methods, [](const ExplainMethod& method) {
-    return method.name == "attention" || method.name == "gradient-attention";
+    return method.name == "attention" || method.name == "gradient-attention" || method.many_passes;
   });
   return methods;
 }

@@ -12,7 +12,8 @@
 
 namespace fovea {
 
-// The methods that the network has something for, but those that the page shows by layers, heads and points itself.
+// The methods that the network has something for, but those that the page shows by layers, heads and points itself,
+// and those that make people wait.
 std::vector<ExplainMethod> methods_to_show(const Network& network);
 
 struct LookOptions {

@@ -14,7 +14,7 @@ def overlay(image, output, *more, model="fovea_vit_fashion", method="attention")
 
 
 OF_TOKENS = ["attention", "rollout", "gradient-rollout", "gradient-attention", "relevance"]
-OF_CLASSES = ["gradcam", "gradcam++", "layercam", "eigencam"]
+OF_CLASSES = ["gradcam", "gradcam++", "layercam", "eigencam", "occlusion"]
 METHODS = [*(("fovea_vit_fashion", method) for method in OF_TOKENS + OF_CLASSES),
            *(("fovea_swin_fashion", method) for method in OF_TOKENS + OF_CLASSES),
            *(("fovea_seresnet_fashion", method) for method in OF_CLASSES),

@@ -3,7 +3,10 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "fovea/modules/inference/prepare.h"
 #include "fovea/tests/support/expect_error.h"
+#include "fovea/vision/explain/faithfulness.h"
+#include "fovea/vision/explain/occlusion.h"
 #include "fovea/vision/models/registry.h"
 
 namespace fovea {
@@ -35,7 +38,8 @@ TEST_P(ExplainAll, SaysInOnePassWhatEachMethodSaysInItsOwn) {
   const NamedModel named = create_model(GetParam(), {.num_classes = 5});
   named.model->module().eval();
   const auto x = at::randn({1, 3, 64, 64});
-  const std::vector<ExplainMethod> methods = methods_for(*named.model, 64, 64);
+  std::vector<ExplainMethod> methods = methods_for(*named.model, 64, 64);
+  EXPECT_EQ(std::erase_if(methods, [](const auto& method) { return method.many_passes; }), 1u);
   ASSERT_GT(methods.size(), 3u);
   for (const std::optional<int64_t> target : {std::optional<int64_t>(), std::optional<int64_t>(4)}) {
     Counted model(*named.model);
@@ -95,6 +99,35 @@ TEST(ExplainAllAlone, NeitherGoesBackNorKeepsOutputsWithoutNeed) {
   for (const AttentionMap& map : explain_all(*named.model, x, {}).evidence.maps) EXPECT_FALSE(map.gradient.defined());
   EXPECT_ERROR(explain_all(*named.model, x, std::vector{ExplainMethod{.name = "x"}}), ErrorKind::usage,
                "unknown method x");
+}
+
+TEST(Occlusion, NeedsNothingButAnswers) {
+  at::manual_seed(5);
+  const NamedModel named = create_model("vit_tiny_patch16_224", {.num_classes = 5});
+  named.model->module().eval();
+  const auto x = at::randn({1, 3, 64, 64});
+  Counted model(*named.model);
+  const auto exact = occlusion(model, x, 2).values;
+  EXPECT_EQ(model.passes, 1 + (5 * 5 + 15) / 16);  // windows of 2×2 cells over 4×4, 16 at once
+  quantise_weights(named.model->module());
+  const auto rounded = explain(*named.model, x, {.method = "occlusion", .target = 2}).heat.values;
+  EXPECT_GE(agreement(exact, rounded), 0.8);
+  EXPECT_ERROR(occlusion(*named.model, x, 5), ErrorKind::usage, "class 5: the model has classes 0…4");
+  EXPECT_ERROR(occlusion(*named.model, x, 2, {.window = 0}), ErrorKind::usage, "window 0");
+}
+
+TEST(Occlusion, OfOneCellIsWhatTheLogitLosesWithoutIt) {
+  at::manual_seed(6);
+  const NamedModel named = create_model("vit_tiny_patch16_224", {.num_classes = 5});
+  named.model->module().eval();
+  const at::NoGradGuard no_grad;
+  const auto x = at::randn({1, 3, 48, 64});
+  const auto hidden = x.clone();
+  hidden.narrow(2, 16, 16).narrow(3, 32, 16).zero_();
+  const auto lost = named.model->forward(x) - named.model->forward(hidden);
+  const int64_t target = lost.argmax().item<int64_t>();
+  const auto heat = occlusion(*named.model, x, target, {.window = 1}).values;
+  EXPECT_NEAR(heat[1][2].item<double>(), lost[0][target].item<double>(), 1e-5);
 }
 
 }  // namespace

@@ -209,7 +209,7 @@ std::vector<Subject> subjects() {
   std::vector<Subject> chosen = {{"fovea_seresnet_fashion", "gradcam", 80}, {"fovea_vit_fashion", "relevance", 240}};
   if (std::getenv("FOVEA_FULL") != nullptr) {
     chosen.push_back({"fovea_cbamresnet_fashion", "gradcam", 80});
-    chosen.push_back({"fovea_swin_fashion", "rollout", 400});
+    chosen.push_back({"fovea_swin_fashion", "occlusion", 400});
   }
   return chosen;
 }

@@ -1,4 +1,6 @@
 """Maps of every method against the same definitions in plain PyTorch, and against pytorch-grad-cam."""
+import itertools
+
 import pytest
 import timm
 import torch
@@ -232,3 +234,42 @@ def test_cams_of_swin(tool, swin, kind):
     expect_cam(tool, kind, peer, subject, x, peer.norm, lambda t: t.permute(0, 3, 1, 2))
     expect_cam(tool, kind, peer, subject, x, peer.layers[1].blocks[1].norm1, lambda t: t.permute(0, 3, 1, 2),
                layer="layers.1.blocks.1.norm1")
+
+
+# --- occlusion -------------------------------------------------------------------------------------------------------
+
+def expect_occlusion(tool, peer, subject, x, height, width):
+    """Four windows of two by two cells hide each cell; the edges of cells are rounded down."""
+    ys, xs = ([cell * side // cells for cell in range(cells + 1)] for side, cells in ((x.shape[2], height), (x.shape[3], width)))
+    windows = []  # [classes] each, by the cell that they end behind
+    with torch.no_grad():
+        for row, column in itertools.product(range(height + 1), range(width + 1)):
+            hidden = x.clone()
+            hidden[:, :, ys[max(row - 1, 0)]:ys[min(row + 1, height)], xs[max(column - 1, 0)]:xs[min(column + 1, width)]] = 0
+            windows.append(peer(x)[0] - peer(hidden)[0])
+    lost = torch.stack(windows).view(height + 1, width + 1, -1)
+    kind = lost.sum((0, 1)).argmax().item()
+    lost = lost[:, :, kind]
+    expected = ((lost[:-1, :-1] + lost[1:, :-1] + lost[:-1, 1:] + lost[1:, 1:]) / 4).clamp(min=0)
+    assert expected.max() > 0.1 * lost.abs().max()
+    heat = heat_of(tool, peer, subject, x, method="occlusion", **{"class": kind})
+    assert absolute_error(heat, expected, scale=lost.abs().max().item()) < 1e-4
+
+
+def test_occlusion_of_resnet(tool):
+    peer = randomised(timm.create_model("seresnet18", num_classes=7))
+    subject = {"kind": "model", "name": "seresnet18", "num_classes": 7}
+    expect_occlusion(tool, peer, subject, images(1, 3, 90, 131), 3, 5)  # cells of unequal size, more than one batch
+
+
+def test_occlusion_of_vit(tool, vit):
+    peer, subject, x, _, _ = vit
+    expect_occlusion(tool, peer, subject, x, SIDE, SIDE)
+
+
+def test_occlusion_of_swin(tool, swin):
+    peer, subject, x, _ = swin
+    height, width = x.shape[2] // 4, x.shape[3] // 4
+    for _ in peer.layers[1:]:
+        height, width = (height + 1) // 2, (width + 1) // 2
+    expect_occlusion(tool, peer, subject, x, height, width)

@@ -9,6 +9,7 @@
 #include "fovea/vision/explain/attention_heat.h"
 #include "fovea/vision/explain/class_activation.h"
 #include "fovea/vision/explain/gates.h"
+#include "fovea/vision/explain/occlusion.h"
 #include "fovea/vision/explain/relevance.h"
 #include "fovea/vision/explain/rollout.h"
 
@@ -20,12 +21,23 @@ enum class Needs {
   rows,     // attention, all rows
   gates,    // maps of CBAM
   outputs,  // what a norm or stage gave
+  answers,  // what the network says of other pictures
+};
+
+// What there is to explain a picture with.
+struct Case {
+  ImageModel& model;
+  const at::Tensor& x;
+  const Evidence& evidence;
 };
 
 struct Row {
   ExplainMethod method;
   Needs needs;
-  HeatMap (*make)(const Evidence&, const ExplainOptions&);
+  HeatMap (*make)(const Case&, const ExplainOptions&);
+
+  // Whether the network has to be gone back through.
+  bool gradients() const { return method.target && !method.many_passes; }
 };
 
 // The output that a method looks at: the layer named; else the features of a convolutional network, or in a
@@ -43,28 +55,31 @@ const LayerOutput& select_output(const Evidence& evidence, const std::string& la
 }
 
 template <CamKind kind>
-HeatMap cam(const Evidence& evidence, const ExplainOptions& options) {
-  return class_activation(select_output(evidence, options.layer), kind);
+HeatMap cam(const Case& given, const ExplainOptions& options) {
+  return class_activation(select_output(given.evidence, options.layer), kind);
 }
 
 const std::vector<Row>& rows() {
   static const std::vector<Row> table = {
       {{.name = "attention", .summary = "what one layer attends to", .layer = true, .head = true, .query = true},
        Needs::row,
-       [](const Evidence& e, const ExplainOptions& o) {
-         return attention_heat(e.maps, {.layer = o.layer, .head = o.head, .query = o.query});
+       [](const Case& given, const ExplainOptions& o) {
+         return attention_heat(given.evidence.maps, {.layer = o.layer, .head = o.head, .query = o.query});
        }},
       {{.name = "rollout", .summary = "attention followed through all layers", .head = true, .query = true},
        Needs::rows,
-       [](const Evidence& e, const ExplainOptions& o) { return rollout(e.maps, {.head = o.head, .query = o.query}); }},
+       [](const Case& given, const ExplainOptions& o) {
+         return rollout(given.evidence.maps, {.head = o.head, .query = o.query});
+       }},
       {{.name = "gradient-rollout",
         .summary = "rollout of attention weighed by its gradient",
         .head = true,
         .query = true,
         .target = true},
        Needs::rows,
-       [](const Evidence& e, const ExplainOptions& o) {
-         return rollout(e.maps, {.head = o.head, .query = o.query, .answer = e.answer(), .gradients = true});
+       [](const Case& given, const ExplainOptions& o) {
+         return rollout(given.evidence.maps,
+                        {.head = o.head, .query = o.query, .answer = given.evidence.answer(), .gradients = true});
        }},
       {{.name = "gradient-attention",
         .summary = "one layer's attention weighed by its gradient",
@@ -73,13 +88,14 @@ const std::vector<Row>& rows() {
         .query = true,
         .target = true},
        Needs::rows,
-       [](const Evidence& e, const ExplainOptions& o) {
-         return attention_heat(e.maps, {.layer = o.layer, .head = o.head, .query = o.query, .gradients = true});
+       [](const Case& given, const ExplainOptions& o) {
+         return attention_heat(given.evidence.maps,
+                               {.layer = o.layer, .head = o.head, .query = o.query, .gradients = true});
        }},
       {{.name = "relevance", .summary = "Chefer's relevance through all layers", .query = true, .target = true},
        Needs::rows,
-       [](const Evidence& e, const ExplainOptions& o) {
-         return relevance(e.maps, {.query = o.query, .answer = e.answer()});
+       [](const Case& given, const ExplainOptions& o) {
+         return relevance(given.evidence.maps, {.query = o.query, .answer = given.evidence.answer()});
        }},
       {{.name = "gradcam", .summary = "features weighed by their mean gradient", .layer = true, .target = true},
        Needs::outputs,
@@ -95,7 +111,17 @@ const std::vector<Row>& rows() {
        cam<CamKind::eigen_cam>},
       {{.name = "spatial", .summary = "spatial gates of CBAM", .layer = true},
        Needs::gates,
-       [](const Evidence& e, const ExplainOptions& o) { return spatial_gates(e.maps, {.layer = o.layer}); }},
+       [](const Case& given, const ExplainOptions& o) {
+         return spatial_gates(given.evidence.maps, {.layer = o.layer});
+       }},
+      {{.name = "occlusion",
+        .summary = "loss of the answer as each place is hidden",
+        .target = true,
+        .many_passes = true},
+       Needs::answers,
+       [](const Case& given, const ExplainOptions&) {
+         return occlusion(given.model, given.x, given.evidence.targets[0]);
+       }},
   };
   return table;
 }
@@ -124,10 +150,11 @@ const char* usual_outputs(const TokenGrid& grid) {
 }
 
 RecorderOptions recorder_options(const Row& row, const ExplainOptions& options, const TokenGrid& grid) {
-  RecorderOptions recorder{.gradients = row.method.target};
+  RecorderOptions recorder{.gradients = row.gradients()};
   if (row.needs == Needs::row && (options.query || grid.prefix > 0)) recorder.queries = {options.query.value_or(0)};
+  const bool attends = row.needs != Needs::outputs && row.needs != Needs::answers;
+  if (!attends) recorder.layers = "";  // the network itself, which attends to nothing
   if (row.needs != Needs::outputs) return recorder;
-  recorder.layers = "";  // the network itself, which attends to nothing
   if (options.layer.empty()) {
     recorder.outputs = usual_outputs(grid);
   } else if (options.layer != "features") {
@@ -153,19 +180,21 @@ Explanation explain(ImageModel& model, const at::Tensor& x, const ExplainOptions
   const TokenGrid grid = model.grid(x.size(2), x.size(3));
   const Evidence evidence =
       gather_evidence(model, x, {.recorder = recorder_options(row, options, grid), .target = options.target});
-  return {.heat = row.make(evidence, options), .logits = evidence.logits[0], .target = evidence.targets[0]};
+  return {.heat = row.make({model, x, evidence}, options), .logits = evidence.logits[0], .target = evidence.targets[0]};
 }
 
 Explanations explain_all(ImageModel& model, const at::Tensor& x, const std::vector<ExplainMethod>& methods,
                          std::optional<int64_t> target) {
   RecorderOptions recorder;
   for (const ExplainMethod& method : methods) {
-    recorder.gradients = recorder.gradients || method.target;
-    if (find_row(method.name).needs == Needs::outputs)
-      recorder.outputs = usual_outputs(model.grid(x.size(2), x.size(3)));
+    const Row& row = find_row(method.name);
+    recorder.gradients = recorder.gradients || row.gradients();
+    if (row.needs == Needs::outputs) recorder.outputs = usual_outputs(model.grid(x.size(2), x.size(3)));
   }
   Explanations all{.heats = {}, .evidence = gather_evidence(model, x, {.recorder = recorder, .target = target})};
-  for (const ExplainMethod& method : methods) all.heats.push_back(find_row(method.name).make(all.evidence, {}));
+  for (const ExplainMethod& method : methods) {
+    all.heats.push_back(find_row(method.name).make({model, x, all.evidence}, {}));
+  }
   return all;
 }
 
@@ -181,7 +210,8 @@ std::vector<ExplainMethod> methods_for(ImageModel& model, int64_t height, int64_
   });
   std::vector<ExplainMethod> methods;
   for (const Row& row : rows()) {
-    const bool answers = row.needs == Needs::outputs || (row.needs == Needs::gates && has(MapKind::spatial)) ||
+    const bool answers = row.needs == Needs::outputs || row.needs == Needs::answers ||
+                         (row.needs == Needs::gates && has(MapKind::spatial)) ||
                          (row.needs == Needs::row && has(MapKind::tokens)) ||
                          (row.needs == Needs::rows && has(MapKind::tokens) && flows);
     if (answers) methods.push_back(row.method);

@@ -28,7 +28,8 @@ struct ExplainMethod {
   bool layer = false;   // takes ExplainOptions::layer
   bool head = false;
   bool query = false;
-  bool target = false;  // asks about a class: goes back through the network
+  bool target = false;       // asks about a class
+  bool many_passes = false;  // runs the network once for each cell, and not back
 };
 
 // All of them, in the order of the table.
@@ -51,8 +52,8 @@ struct Explanations {
   Evidence evidence;           // with all rows of all maps
 };
 
-// As explain with the usual options of each method, asking for one class: the network runs once, and goes back once
-// where a method asks about the class. Throws as explain.
+// As explain with the usual options of each method, asking for one class: the network runs once, but for methods of
+// many passes, and goes back once where another method asks about the class. Throws as explain.
 Explanations explain_all(ImageModel& model, const at::Tensor& x, const std::vector<ExplainMethod>& methods,
                          std::optional<int64_t> target = {});
 

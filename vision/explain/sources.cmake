@@ -8,6 +8,7 @@ target_sources(fovea_vision PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/head_profile.cpp
   ${CMAKE_CURRENT_LIST_DIR}/heat_map.cpp
   ${CMAKE_CURRENT_LIST_DIR}/methods.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/occlusion.cpp
   ${CMAKE_CURRENT_LIST_DIR}/relevance.cpp
   ${CMAKE_CURRENT_LIST_DIR}/rollout.cpp
   ${CMAKE_CURRENT_LIST_DIR}/stitch_windows.cpp)
