@@ -11,7 +11,7 @@ namespace fovea {
 namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
-constexpr int64_t kLeastBeginning = 4096;  // of a row that best_of ranks whole
+constexpr int64_t kLeastBeginning = 4096;  // of a row, that best_of takes whole
 
 at::Tensor with_repetition_penalty(const at::Tensor& scores, const at::Tensor& tokens, double penalty) {
   const auto there = scores.gather(1, tokens);
@@ -35,11 +35,9 @@ void ban_repeated(at::Tensor& scores, const at::Tensor& tokens, int64_t size) {
 // at::topk keeps the best so far and replaces the least of them by what is greater, in order. What is no greater than
 // the `count`-th best of the row's beginning never gets in, and leaving it out changes nothing, not even among equals.
 // That holds where at::topk finds `count` among at least 64 times as many.
-std::vector<int64_t> places_in_question(const at::Tensor& row, int64_t count) {
-  const int64_t beginning = std::min(row.size(0), std::max(kLeastBeginning, 64 * count));
+std::vector<int64_t> places_in_question(const at::Tensor& row, int64_t beginning, int64_t count) {
   std::vector<int64_t> places(static_cast<size_t>(beginning));
   std::iota(places.begin(), places.end(), 0);
-  if (beginning == row.size(0)) return places;
   const float least = std::get<0>(row.narrow(0, 0, beginning).topk(count))[count - 1].item<float>();
   const auto* const values = row.const_data_ptr<float>();
   for (int64_t i = beginning; i < row.size(0); ++i) {
@@ -51,11 +49,16 @@ std::vector<int64_t> places_in_question(const at::Tensor& row, int64_t count) {
 }  // namespace
 
 Best best_of(const at::Tensor& scores, int64_t count) {
+  const int64_t beginning = std::max(kLeastBeginning, 64 * count);
+  if (scores.size(1) <= beginning) {
+    auto [values, places] = scores.topk(count);
+    return {std::move(values), std::move(places)};
+  }
   const auto shape = {scores.size(0), count};
   const Best best{at::empty(shape, at::kFloat), at::empty(shape, at::kLong)};
   for (int64_t r = 0; r < scores.size(0); ++r) {
     const auto row = scores[r];
-    auto places = places_in_question(row, count);
+    auto places = places_in_question(row, beginning, count);
     const auto in_question = at::from_blob(places.data(), {std::ssize(places)}, at::kLong);
     const auto [values, order] = row.index_select(0, in_question).topk(count);
     best.values[r].copy_(values);

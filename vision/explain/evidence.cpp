@@ -28,9 +28,7 @@ class FrozenParameters {
 };
 
 std::vector<int64_t> targets_of(const at::Tensor& logits, std::optional<int64_t> target) {
-  const int64_t classes = logits.size(1);
-  require(!target || (*target >= 0 && *target < classes), ErrorKind::usage, "class {}: the model has classes 0…{}",
-          target.value_or(0), classes - 1);
+  if (target) require_class(*target, logits.size(1));
   std::vector<int64_t> targets;
   for (int64_t i = 0; i < logits.size(0); ++i) {
     targets.push_back(target ? *target : logits[i].argmax().item<int64_t>());
@@ -39,6 +37,11 @@ std::vector<int64_t> targets_of(const at::Tensor& logits, std::optional<int64_t>
 }
 
 }  // namespace
+
+void require_class(int64_t target, int64_t classes) {
+  require(target >= 0 && target < classes, ErrorKind::usage, "class {}: the model has classes 0…{}", target,
+          classes - 1);
+}
 
 at::Tensor Evidence::answer() const {
   const LayerOutput& features = outputs.back();

@@ -13,6 +13,9 @@
 
 namespace fovea {
 
+// Throws Error(usage) for a class that a model of so many has not.
+void require_class(int64_t target, int64_t classes);
+
 struct EvidenceOptions {
   RecorderOptions recorder = {};
   std::optional<int64_t> target = {};  // the class whose logit goes back; unless given, each image's most likely one

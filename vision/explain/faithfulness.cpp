@@ -10,6 +10,7 @@
 
 #include "fovea/modules/error.h"
 #include "fovea/modules/shape.h"
+#include "fovea/vision/explain/evidence.h"
 
 namespace fovea {
 namespace {
@@ -58,8 +59,7 @@ std::vector<double> curve(ImageModel& model, const at::Tensor& from, const at::T
       pictures.push_back(at::where(steps_of.lt(step), to, from));
     }
     const auto logits = model.forward(at::cat(pictures)).to(at::kCPU, at::kFloat);
-    require(target >= 0 && target < logits.size(1), ErrorKind::usage, "class {}: the model has classes 0…{}", target,
-            logits.size(1) - 1);
+    require_class(target, logits.size(1));
     const auto all = options.multi_label ? logits.sigmoid() : logits.softmax(1);
     const auto scores = all.select(1, target).contiguous();
     probabilities.insert(probabilities.end(), scores.const_data_ptr<float>(),

@@ -29,7 +29,7 @@ struct ExplainMethod {
   bool head = false;
   bool query = false;
   bool target = false;       // asks about a class
-  bool many_passes = false;  // runs the network once for each cell, and not back
+  bool many_passes = false;  // runs the network for each part of the picture, and not back
 };
 
 // All of them, in the order of the table.

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "fovea/modules/error.h"
+#include "fovea/vision/explain/evidence.h"
 
 namespace fovea {
 namespace {
@@ -51,8 +52,7 @@ HeatMap occlusion(ImageModel& model, const at::Tensor& x, int64_t target, const 
   const TokenGrid grid = model.grid(x.size(2), x.size(3));
   const auto logits_of = [&](const at::Tensor& pictures) {
     const auto logits = model.forward(pictures).to(at::kCPU, at::kFloat);
-    require(target >= 0 && target < logits.size(1), ErrorKind::usage, "class {}: the model has classes 0…{}", target,
-            logits.size(1) - 1);
+    require_class(target, logits.size(1));
     return logits.select(1, target);
   };
   const auto whole = logits_of(x);
